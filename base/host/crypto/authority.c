@@ -12,16 +12,6 @@
 #define BEGIN "-----BEGIN CERTIFICATE-----"
 #define END "-----END CERTIFICATE-----"
 
-static void x509_deinit(X509 **certificate)
-{
-    X509_free(*certificate);
-}
-
-static void key_deinit(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
-
 static void crl_deinit(X509_CRL **crl)
 {
     X509_CRL_free(*crl);
@@ -64,7 +54,7 @@ int flo_certificates_split(const char *pem, size_t bytes, struct flo_pem_part *o
 
 int flo_authority_file_name(const char *pem, size_t bytes, char *out, struct flo_err *err)
 {
-    FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
+    FLO_CLEANUP(flo_x509_deinit) X509 *certificate = NULL;
 
     FLO_TRY(flo_x509_parse(pem, bytes, &certificate, err));
     snprintf(out, FLO_AUTHORITY_NAME, "%08lx.0",
@@ -145,8 +135,8 @@ int flo_crl_make(const struct flo_key *authority, const char *authority_pem, siz
                  const struct flo_revoked *revoked, size_t count, uint64_t now_ms,
                  struct flo_buf *pem, struct flo_err *err)
 {
-    FLO_CLEANUP(x509_deinit) X509 *issuer = NULL;
-    FLO_CLEANUP(key_deinit) EVP_PKEY *pair = flo_x509_private(authority);
+    FLO_CLEANUP(flo_x509_deinit) X509 *issuer = NULL;
+    FLO_CLEANUP(flo_x509_key_deinit) EVP_PKEY *pair = flo_x509_private(authority);
     FLO_CLEANUP(crl_deinit) X509_CRL *crl = X509_CRL_new();
     uint64_t begin_ms = now_ms > FLO_BACKDATED_MS ? now_ms - FLO_BACKDATED_MS : 0;
 

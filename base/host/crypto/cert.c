@@ -30,16 +30,6 @@ enum {
 
 #define DAY_MS UINT64_C(86400000)
 
-static void x509_deinit(X509 **certificate)
-{
-    X509_free(*certificate);
-}
-
-static void key_deinit(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
-
 /* ---- keys between the two libraries ---- */
 
 static EVP_PKEY *public_of(const struct flo_public_key *key)
@@ -132,7 +122,7 @@ int flo_csr_make(const struct flo_key *key, const char *common_name, struct flo_
                  struct flo_err *err)
 {
     FLO_TRY(check_common_name(common_name, err));
-    FLO_CLEANUP(key_deinit) EVP_PKEY *pair = flo_x509_private(key);
+    FLO_CLEANUP(flo_x509_key_deinit) EVP_PKEY *pair = flo_x509_private(key);
     X509_REQ *request = X509_REQ_new();
     BIO *bio = BIO_new(BIO_s_mem());
     if (pair == NULL || request == NULL || bio == NULL ||
@@ -346,9 +336,9 @@ static int write_cert(const struct flo_key *key, X509 *issuer, uint64_t end_max_
                       const struct flo_public_key *holder, const struct flo_certificate_spec *spec,
                       struct flo_buf *pem, struct flo_err *err)
 {
-    FLO_CLEANUP(key_deinit) EVP_PKEY *pair = flo_x509_private(key);
-    FLO_CLEANUP(key_deinit) EVP_PKEY *subject = public_of(holder);
-    FLO_CLEANUP(x509_deinit) X509 *certificate = X509_new();
+    FLO_CLEANUP(flo_x509_key_deinit) EVP_PKEY *pair = flo_x509_private(key);
+    FLO_CLEANUP(flo_x509_key_deinit) EVP_PKEY *subject = public_of(holder);
+    FLO_CLEANUP(flo_x509_deinit) X509 *certificate = X509_new();
     BIO *bio = BIO_new(BIO_s_mem());
 
     if (pair == NULL || subject == NULL || certificate == NULL || bio == NULL ||
@@ -423,7 +413,7 @@ static bool common_name_of(const X509_NAME *name, char *out, size_t out_bytes)
 int flo_certificate_read(const char *pem, size_t bytes, struct flo_certificate *out,
                          struct flo_err *err)
 {
-    FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
+    FLO_CLEANUP(flo_x509_deinit) X509 *certificate = NULL;
     struct flo_certificate result = {0};
     unsigned int digest_bytes = 0;
 
@@ -493,7 +483,7 @@ static int chain_problem(X509 *certificate, X509_STORE *anchors, unsigned long f
 static int verify(const char *pem, size_t bytes, const char *authority_pem, size_t authority_bytes,
                   unsigned long flags, struct flo_err *err)
 {
-    FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
+    FLO_CLEANUP(flo_x509_deinit) X509 *certificate = NULL;
     X509_STORE *anchors = X509_STORE_new();
     int rv = anchors == NULL ? flo_fail(err, FLO_E_MEMORY, "authorities")
                              : flo_x509_parse(pem, bytes, &certificate, err);
@@ -560,7 +550,7 @@ int flo_certificate_issue_for(const struct flo_key *authority, const char *autho
                               const struct flo_certificate_spec *spec, struct flo_buf *pem,
                               struct flo_err *err)
 {
-    FLO_CLEANUP(x509_deinit) X509 *issuer = NULL;
+    FLO_CLEANUP(flo_x509_deinit) X509 *issuer = NULL;
     struct flo_certificate facts;
 
     FLO_TRY(check_spec(spec, err));

@@ -10,11 +10,6 @@
 
 #include "base/host/crypto/key.h"
 
-static void key_deinit(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
-
 static EVP_PKEY *from_parameters(const char *kind, OSSL_PARAM_BLD *build)
 {
     EVP_PKEY *key = NULL;
@@ -96,7 +91,7 @@ int flo_jws_verify(const struct flo_jws_key *key, const void *data, size_t bytes
         return flo_fail(err, FLO_E_SIG_FORMAT, "a signature of %zu bytes, the key makes %zu",
                         signature_bytes, wanted);
     }
-    FLO_CLEANUP(key_deinit)
+    FLO_CLEANUP(flo_x509_key_deinit)
     EVP_PKEY *pair = is_rsa ? rsa_key(key) : ec_key(key);
     if (pair == NULL) {
         return flo_x509_fail(err, FLO_E_SIG_FORMAT, "a provider's public key");

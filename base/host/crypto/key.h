@@ -43,6 +43,16 @@ bool flo_x509_time(ASN1_TIME *time, uint64_t wall_ms);
 /* Reads the first certificate of a PEM text; the caller frees it. */
 FLO_MUST_USE int flo_x509_parse(const char *pem, size_t bytes, X509 **out, struct flo_err *err);
 
+/* For FLO_CLEANUP: they free what libcrypto made. */
+static inline void flo_x509_deinit(X509 **certificate)
+{
+    X509_free(*certificate);
+}
+static inline void flo_x509_key_deinit(EVP_PKEY **key)
+{
+    EVP_PKEY_free(*key);
+}
+
 /* Opens a PEM text of at most FLO_PEM_BYTES_MAX for reading; the caller frees
  * the BIO. */
 FLO_MUST_USE int flo_pem_open(const char *pem, size_t bytes, BIO **out, struct flo_err *err);
