@@ -43,9 +43,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Returns the value that has 1/`parts` of the values below it.  With 2 parts it
- * is the median. */
-static double part_of(const double *values, uint32_t count, uint32_t parts)
+double flo_speed_part(const double *values, uint32_t count, uint32_t parts)
 {
     double sorted[FLO_SPEED_PAIRS_MAX];
 
@@ -63,8 +61,8 @@ static double part_of(const double *values, uint32_t count, uint32_t parts)
  * that. */
 static bool best_is_over(const struct flo_speed *speed)
 {
-    return is_over(speed, part_of(speed->candidate_us, speed->count, BEST_PARTS),
-                   part_of(speed->current_us, speed->count, BEST_PARTS));
+    return is_over(speed, flo_speed_part(speed->candidate_us, speed->count, BEST_PARTS),
+                   flo_speed_part(speed->current_us, speed->count, BEST_PARTS));
 }
 
 enum flo_speed_verdict flo_speed_add(struct flo_speed *speed, double candidate_us,
@@ -102,8 +100,8 @@ struct flo_speed_typical flo_speed_typical(const struct flo_speed *speed)
         ratios[i] = speed->candidate_us[i] / speed->current_us[i];
     }
     return (struct flo_speed_typical){
-        .candidate_us = part_of(speed->candidate_us, speed->count, 2),
-        .current_us = part_of(speed->current_us, speed->count, 2),
-        .ratio = part_of(ratios, speed->count, 2),
+        .candidate_us = flo_speed_part(speed->candidate_us, speed->count, 2),
+        .current_us = flo_speed_part(speed->current_us, speed->count, 2),
+        .ratio = flo_speed_part(ratios, speed->count, 2),
     };
 }

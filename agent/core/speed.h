@@ -40,6 +40,9 @@ void flo_speed_init(struct flo_speed *speed, double ratio_max, double unnoticed_
  * FLO_SPEED_OPEN no pair may be added. */
 enum flo_speed_verdict flo_speed_add(struct flo_speed *speed, double candidate_us,
                                      double current_us);
+/* Returns the value that has 1/`parts` of the values below it, of at most
+ * FLO_SPEED_PAIRS_MAX; 0: there are none.  With 2 parts it is the median. */
+double flo_speed_part(const double *values, uint32_t count, uint32_t parts);
 /* Returns the pause before both releases are measured again.  It grows with the
  * number of pairs over the limit, so that a short disturbance can pass. */
 uint32_t flo_speed_pause_ms(const struct flo_speed *speed);

@@ -1,9 +1,8 @@
 /* Series: values over time in a fixed room; see benchmark.h. */
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "agent/core/benchmark/benchmark.h"
+#include "agent/core/speed.h"
 
 #define PARTS 4 /* the first and the last quarter are compared */
 
@@ -32,26 +31,9 @@ void flo_benchmark_series_add(struct flo_benchmark_series *series, double value)
     series->values[series->count++] = value;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(const double *values, uint32_t count)
-{
-    double sorted[FLO_BENCHMARK_POINTS_MAX];
-
-    assert(count > 0 && count <= FLO_BENCHMARK_POINTS_MAX);
-    memcpy(sorted, values, count * sizeof(*values));
-    qsort(sorted, count, sizeof(sorted[0]), compare);
-    return sorted[count / 2];
-}
-
 double flo_benchmark_series_median(const struct flo_benchmark_series *series)
 {
-    return series->count == 0 ? 0 : median(series->values, series->count);
+    return flo_speed_part(series->values, series->count, 2);
 }
 
 double flo_benchmark_series_loss(const struct flo_benchmark_series *series)
@@ -61,7 +43,7 @@ double flo_benchmark_series_loss(const struct flo_benchmark_series *series)
     if (part < 2) {
         return 0;
     }
-    double first = median(series->values, part);
-    double last = median(series->values + series->count - part, part);
+    double first = flo_speed_part(series->values, part, 2);
+    double last = flo_speed_part(series->values + series->count - part, part, 2);
     return first > 0 && last < first ? 100 * (1 - last / first) : 0;
 }
