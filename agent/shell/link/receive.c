@@ -31,11 +31,6 @@ static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
     flo_shell_link_heard(shell, heard->rev);
 }
 
-static uint64_t trust_number(const struct flo_shell *shell)
-{
-    return shell->identity.trust == NULL ? 0 : flo_trust_number(shell->identity.trust);
-}
-
 static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo_heard *heard)
 {
     if (topic == FLO_TOPIC_DESIRED) {
@@ -52,13 +47,13 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
         flo_events_acked(shell->db, heard->boot, heard->ack);
         flo_shell_link_flush_events(shell);
     }
-    uint64_t before = trust_number(shell);
+    uint64_t before = flo_shell_trust_number(shell);
     if (flo_shell_trust_hear(shell, FLO_TRUST_BY_ANYBODY, heard->trust, heard->trust_count)) {
         flo_shell_trust_fetch(shell);
     }
     /* The new keys may have signed orders that were refused, so these are
      * requested again. */
-    if (trust_number(shell) != before) {
+    if (flo_shell_trust_number(shell) != before) {
         flo_shell_link_ask_again(shell);
     }
     for (size_t i = 0; i < heard->order_count; i++) {

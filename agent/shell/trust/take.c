@@ -194,7 +194,7 @@ static int take_one(struct flo_shell *shell, enum flo_trust_way way, const json_
                        : take(shell, way, (const char *)text.data, text.bytes, standing, err);
 }
 
-static uint64_t held_number(const struct flo_shell *shell)
+uint64_t flo_shell_trust_number(const struct flo_shell *shell)
 {
     return shell->identity.trust == NULL ? 0 : flo_trust_number(shell->identity.trust);
 }
@@ -202,14 +202,14 @@ static uint64_t held_number(const struct flo_shell *shell)
 static int take_list(struct flo_shell *shell, enum flo_trust_way way, const json_t *const *list,
                      size_t count, enum flo_trust_standing *standing, struct flo_err *err)
 {
-    uint64_t before = held_number(shell);
+    uint64_t before = flo_shell_trust_number(shell);
     int rv = 0;
 
     *standing = FLO_TRUST_SAME;
     for (size_t i = 0; rv == 0 && i < count; i++) {
         rv = take_one(shell, way, list[i], standing, err);
     }
-    if (held_number(shell) != before) {
+    if (flo_shell_trust_number(shell) != before) {
         act(shell);
     }
     return rv;
@@ -222,7 +222,7 @@ int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope, uin
     enum flo_trust_standing standing;
     int rv = take_list(shell, FLO_TRUST_BY_ANYBODY, list, 1, &standing, err);
 
-    *number = held_number(shell);
+    *number = flo_shell_trust_number(shell);
     FLO_TRY(rv);
     return standing == FLO_TRUST_GAP ? flo_fail(err, FLO_E_TRUST_NUMBER,
                                                 "statements between number %llu and this one are "
@@ -285,7 +285,7 @@ void flo_shell_trust_look(struct flo_shell *shell, uint32_t index)
 {
     struct flo_shell_model *model = &shell->models[index];
     const struct flo_digest *current = &model->slots.current;
-    uint64_t number = held_number(shell);
+    uint64_t number = flo_shell_trust_number(shell);
     struct flo_err err = {0};
 
     if (number <= 1 || flo_shell_trust_is_behind(shell)) {

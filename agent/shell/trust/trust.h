@@ -33,6 +33,8 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
  * do. */
 FLO_MUST_USE int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope,
                                          uint64_t *number, struct flo_err *err);
+/* Returns the number of the newest statement that the device holds; 0: none. */
+uint64_t flo_shell_trust_number(const struct flo_shell *shell);
 /* Reports when the key of a serving release is no longer trusted, after each
  * turn of the loop.  The release serves on.  Only rollbacks to a revoked
  * release, or to one below the minimum release, are prevented. */
