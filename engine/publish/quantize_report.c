@@ -25,21 +25,19 @@ double flo_quantize_kept(const struct quantize *q)
     return 1 - share * (1 - all->moved_dot_nudge / all->nudge_squares);
 }
 
-static double rms(const struct flo_fit_counters *counters, uint64_t values)
+static double rms(double error_squares, double values)
 {
-    return values > 0 ? sqrt(counters->error_squares / (double)values) : 0;
+    return values > 0 ? sqrt(error_squares / values) : 0;
 }
 
 static double relative(const struct flo_fit_counters *counters)
 {
-    return counters->value_squares > 0 ? sqrt(counters->error_squares / counters->value_squares)
-                                       : 0;
+    return rms(counters->error_squares, counters->value_squares);
 }
 
 static double weighed(const struct flo_fit_counters *counters)
 {
-    return counters->value_weighed > 0 ? sqrt(counters->error_weighed / counters->value_weighed)
-                                       : 0;
+    return rms(counters->error_weighed, counters->value_weighed);
 }
 
 static const char *text_name(const char *path)
@@ -147,8 +145,8 @@ void flo_quantize_report_json(const struct quantize *q, struct flo_buf *out)
                        ",\"from\":\"%s\",\"type\":\"%s\",\"bytes\":%zu,"
                        "\"rms\":%.6g,\"rms_relative\":%.6g}",
                        flo_quant_type(tensor->type)->name, to->name,
-                       flo_quant_bytes(to, (size_t)tensor->values), rms(counters, tensor->values),
-                       relative(counters));
+                       flo_quant_bytes(to, (size_t)tensor->values),
+                       rms(counters->error_squares, (double)tensor->values), relative(counters));
     }
     flo_buf_text(out, "]}\n");
 }
