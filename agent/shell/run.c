@@ -26,6 +26,7 @@
 #include "agent/shell/trust/trust.h"
 #include "base/cgroup.h"
 #include "base/host/service.h"
+#include "base/small.h"
 
 /* ---- open ---- */
 
@@ -59,13 +60,9 @@ static int open_signals(struct flo_shell *shell, struct flo_err *err)
 
 static void read_boot_id(struct flo_shell *shell)
 {
-    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-
-    if (file == NULL || fgets(shell->boot_id, sizeof(shell->boot_id), file) == NULL) {
+    if (flo_small_read("/proc/sys/kernel/random/boot_id", shell->boot_id, sizeof(shell->boot_id)) ==
+        0) {
         flo_uuid_make(shell->boot_id);
-    }
-    if (file != NULL) {
-        fclose(file);
     }
     shell->boot_id[36] = '\0';
 }

@@ -8,6 +8,8 @@
 
 #include <flotilla/base.h>
 
+#include "base/small.h"
+
 #define CGROUPS "/sys/fs/cgroup"
 
 unsigned flo_cpus_of_quota(const char *cpu_max)
@@ -23,19 +25,12 @@ unsigned flo_cpus_of_quota(const char *cpu_max)
 
 static unsigned quota_at(const char *folder)
 {
-    char path[512], text[64] = "";
+    char path[512], text[64];
 
     if (snprintf(path, sizeof(path), "%s/cpu.max", folder) >= (int)sizeof(path)) {
         return 0;
     }
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return 0;
-    }
-    if (fgets(text, sizeof(text), file) == NULL) {
-        text[0] = '\0';
-    }
-    (void)fclose(file);
+    (void)flo_small_read(path, text, sizeof(text));
     return flo_cpus_of_quota(text);
 }
 

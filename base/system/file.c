@@ -17,6 +17,7 @@
 
 #include "base/given.h"
 #include "base/scratch.h"
+#include "base/small.h"
 
 int flo_given_fail(const char *path, struct flo_err *err)
 {
@@ -380,4 +381,16 @@ bool flo_path_join(char *out, size_t out_bytes, const char *dir, const char *nam
     int need = snprintf(out, out_bytes, "%s%s%s", dir, between, name);
 
     return need >= 0 && (size_t)need < out_bytes;
+}
+
+size_t flo_small_read(const char *path, char *out, size_t out_bytes)
+{
+    FILE *file = fopen(path, "re");
+    size_t got = file == NULL ? 0 : fread(out, 1, out_bytes - 1, file);
+
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    out[got] = '\0';
+    return got;
 }

@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/small.h"
 #include "base/zone.h"
 
 #include "agent/shell/device/device.h"
@@ -62,18 +63,10 @@ static const char *best_kernel(void)
 static uint64_t cgroup_limit(const char *folder)
 {
     char path[4400];
-    char line[32] = "";
-    FILE *file;
+    char line[32];
 
     snprintf(path, sizeof(path), "%s/memory.max", folder);
-    file = fopen(path, "re");
-    if (file == NULL) {
-        return 0;
-    }
-    if (fgets(line, sizeof(line), file) == NULL) {
-        line[0] = '\0';
-    }
-    fclose(file);
+    (void)flo_small_read(path, line, sizeof(line));
     /* strtoull() reads the word "max" as 0, which means no limit */
     return strtoull(line, NULL, 10);
 }
@@ -122,18 +115,9 @@ void flo_machine_look(const struct flo_settings *settings, struct flo_machine *o
 static void read_line(const char *folder, const char *zone, const char *name, char out[32])
 {
     char path[320];
-    FILE *file;
 
-    out[0] = '\0';
     snprintf(path, sizeof(path), "%s/%s/%s", folder, zone, name);
-    file = fopen(path, "re");
-    if (file == NULL) {
-        return;
-    }
-    if (fgets(out, 32, file) == NULL) {
-        out[0] = '\0';
-    }
-    fclose(file);
+    (void)flo_small_read(path, out, 32);
     out[strcspn(out, "\n")] = '\0';
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/shell/hardware/hardware.h"
+#include "base/small.h"
 
 #define FOUND_MAX 64
 #define PATH_BYTES 512
@@ -46,18 +47,12 @@ static void read_text(const struct found *found, const char *folder, const char 
                       const char *file, char out[TEXT_BYTES])
 {
     char path[PATH_BYTES];
-    size_t got = 0;
-    FILE *stream = NULL;
 
+    out[0] = '\0';
     if (snprintf(path, sizeof(path), "%s%s%s%s", found->root, folder, name, file) <
         (int)sizeof(path)) {
-        stream = fopen(path, "re");
+        (void)flo_small_read(path, out, TEXT_BYTES);
     }
-    if (stream != NULL) {
-        got = fread(out, 1, TEXT_BYTES - 1, stream);
-        fclose(stream);
-    }
-    out[got] = '\0';
 }
 
 /* Copies the rest of the line that begins with `key`, without blanks at its

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/shell/hardware/hardware.h"
+#include "base/small.h"
 
 #define TEXT_BYTES 4096
 #define NO_LIMIT (INT64_C(1) << 60)
@@ -20,19 +21,10 @@ const char *flo_sensors_root(void)
 static bool read_text(const char *root, const char *path, char out[TEXT_BYTES])
 {
     char whole[TEXT_BYTES];
-    size_t got = 0;
-    FILE *file = NULL;
 
     out[0] = '\0';
-    if (snprintf(whole, sizeof(whole), "%s%s", root, path) < (int)sizeof(whole)) {
-        file = fopen(whole, "re");
-    }
-    if (file != NULL) {
-        got = fread(out, 1, TEXT_BYTES - 1, file);
-        fclose(file);
-    }
-    out[got] = '\0';
-    return got > 0;
+    return snprintf(whole, sizeof(whole), "%s%s", root, path) < (int)sizeof(whole) &&
+           flo_small_read(whole, out, TEXT_BYTES) > 0;
 }
 
 static bool read_number(const char *root, const char *path, int64_t *out)
