@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -16,6 +17,8 @@
 
 #include <flotilla/base.h>
 #include <flotilla/errors/process.h>
+
+#include "base/talk.h"
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
@@ -551,6 +554,28 @@ bool flo_process_sibling(const char *name, char *out, size_t out_bytes)
         }
     }
     return folder != NULL && flo_path_join(out, out_bytes, folder, name);
+}
+
+int flo_process_talk(const char *argv[], const char *const keep[], int *fd, pid_t *pid,
+                     struct flo_err *err)
+{
+    const char *name = argv[0];
+    char program[4096];
+    int pair[2];
+
+    if (!flo_process_sibling(name, program, sizeof(program))) {
+        return flo_fail(err, FLO_E_ABSENT, "the program %s is not installed", name);
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        return flo_fail_errno(err, FLO_E_PROCESS, "socket pair");
+    }
+    *fd = pair[0];
+    argv[0] = program;
+    int rv = keep == NULL ? flo_process_spawn(argv, pair[1], pid, err)
+                          : flo_process_spawn_bare(argv, keep, pair[1], pid, err);
+    argv[0] = name;
+    close(pair[1]);
+    return rv;
 }
 
 bool flo_process_has_sibling(const char *name, char *out, size_t out_bytes)

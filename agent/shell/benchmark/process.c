@@ -14,6 +14,7 @@
 #include "agent/shell/device/device.h"
 #include "agent/shell/hardware/hardware.h"
 #include "base/sandbox.h"
+#include "base/talk.h"
 
 #define PROMPT_TOKENS 128
 #define GENERATED_TOKENS 32
@@ -190,8 +191,8 @@ static int spawn(struct flo_benchmarking *b, const struct flo_benchmark_files *f
                  struct flo_err *err)
 {
     const struct flo_settings *settings = &b->shell->settings;
-    char program[4096], context[16], threads[16];
-    const char *argv[32] = {program,
+    char context[16], threads[16];
+    const char *argv[32] = {"flotilla-engine",
                             "bench",
                             "--json",
                             "--tests",
@@ -205,11 +206,7 @@ static int spawn(struct flo_benchmarking *b, const struct flo_benchmark_files *f
                             "--packed",
                             files->packed[0] != '\0' ? files->packed : "none"};
     size_t count = 13;
-    int pair[2];
 
-    if (!flo_process_sibling("flotilla-engine", program, sizeof(program))) {
-        return flo_fail(err, FLO_E_ABSENT, "the program flotilla-engine is not installed");
-    }
     snprintf(context, sizeof(context), "%u", files->context);
     snprintf(threads, sizeof(threads), "%llu",
              (unsigned long long)flo_config_u64(settings->config, "threads"));
@@ -225,13 +222,7 @@ static int spawn(struct flo_benchmarking *b, const struct flo_benchmark_files *f
         argv[count++] = "--threads";
         argv[count++] = threads;
     }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        return flo_fail_errno(err, FLO_E_PROCESS, "socket pair");
-    }
-    b->fd = pair[0];
-    int rv = flo_process_spawn(argv, pair[1], &b->pid, err);
-    close(pair[1]);
-    return rv;
+    return flo_process_talk(argv, NULL, &b->fd, &b->pid, err);
 }
 
 int flo_benchmark_process_start(struct flo_benchmarking *b, flo_benchmark_process_failed *failed,

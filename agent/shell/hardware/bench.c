@@ -5,16 +5,15 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <flotilla/errors/engine.h>
-#include <flotilla/errors/process.h>
 
 #include "agent/shell/device/device.h"
 #include "agent/shell/hardware/memory.h"
 #include "agent/shell/serving/serving.h"
 #include "base/host/digest.h"
+#include "base/talk.h"
 
 #define TIMEOUT_MS_MIN 10000
 /* divisor: the benchmark may take `hang` / HANG_PARTS, if that is longer */
@@ -191,10 +190,9 @@ static bool file_to_read(struct flo_shell *shell, char out[4200])
 static int start(struct flo_bench_child *child, struct flo_err *err)
 {
     struct timeval limit = {.tv_sec = (time_t)(limit_ms(child->shell) / 1000)};
-    char program[4096];
     char file[4200];
     bool has_file = file_to_read(child->shell, file);
-    const char *argv[] = {program,
+    const char *argv[] = {"flotilla-engine",
                           "bench",
                           "--device",
                           "--json",
@@ -203,19 +201,8 @@ static int start(struct flo_bench_child *child, struct flo_err *err)
                           has_file ? "--read" : NULL,
                           has_file ? file : NULL,
                           NULL};
-    int pair[2];
-    int rv;
 
-    if (!flo_process_sibling("flotilla-engine", program, sizeof(program))) {
-        return flo_fail(err, FLO_E_ABSENT, "the program flotilla-engine is not installed");
-    }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        return flo_fail_errno(err, FLO_E_PROCESS, "socket pair");
-    }
-    child->fd = pair[0];
-    rv = flo_process_spawn(argv, pair[1], &child->pid, err);
-    close(pair[1]);
-    FLO_TRY(rv);
+    FLO_TRY(flo_process_talk(argv, NULL, &child->fd, &child->pid, err));
     evutil_make_socket_nonblocking(child->fd);
     child->readable =
         event_new(child->shell->base, child->fd, EV_READ | EV_PERSIST, on_readable, child);

@@ -12,6 +12,7 @@
 
 #include "agent/shell/device/device.h"
 #include "agent/shell/neighbours/neighbourhood.h"
+#include "base/talk.h"
 
 #define AGAIN_MS 10000
 #define TRANSFERS_MAX 8
@@ -169,23 +170,11 @@ static json_t *job_json(const struct flo_neighbourhood *hood)
 
 static int start(struct flo_neighbourhood *hood, struct flo_err *err)
 {
-    char program[4096];
-    const char *argv[] = {program, "share", NULL};
+    const char *argv[] = {"flotilla-updater", "share", NULL};
     static const char *const keep[] = {"FLOTILLA_LOG",  "FLO_*",        "LD_*",   "ASAN_OPTIONS",
                                        "UBSAN_OPTIONS", "LSAN_OPTIONS", "QEMU_*", NULL};
-    int pair[2];
 
-    if (!flo_process_sibling("flotilla-updater", program, sizeof(program))) {
-        return flo_fail(err, FLO_E_ABSENT, "the program flotilla-updater is not installed");
-    }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        return flo_fail_errno(err, FLO_E_PROCESS, "socket pair");
-    }
-    hood->fd = pair[0];
-    int rv = flo_process_spawn_bare(argv, keep, pair[1], &hood->pid, err);
-
-    close(pair[1]);
-    FLO_TRY(rv);
+    FLO_TRY(flo_process_talk(argv, keep, &hood->fd, &hood->pid, err));
     evutil_make_socket_nonblocking(hood->fd);
     hood->readable =
         event_new(hood->shell->base, hood->fd, EV_READ | EV_PERSIST, on_readable, hood);

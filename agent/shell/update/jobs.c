@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <flotilla/errors/memory.h>
@@ -16,6 +15,7 @@
 #include "agent/shell/neighbours/neighbours.h"
 #include "agent/shell/queue/timers.h"
 #include "agent/shell/update/memory.h"
+#include "base/talk.h"
 
 #define LINE_BYTES_MAX 65536
 #define MEMORY_BYTES_MAX (32 << 20)
@@ -398,28 +398,14 @@ static int job_send(struct flo_shell *shell, uint32_t model, int fd, struct flo_
 
 static int job_open(struct flo_shell *shell, struct flo_job_child *job, struct flo_err *err)
 {
-    char program[4096];
-    const char *argv[] = {program, "worker", NULL};
+    const char *argv[] = {"flotilla-updater", "worker", NULL};
     static const char *const keep[] = {
         "FLOTILLA_LOG",  "FLO_*",        "LD_*",     "http_proxy", "https_proxy", "HTTPS_PROXY",
         "all_proxy",     "ALL_PROXY",    "no_proxy", "NO_PROXY",   "SSL_CERT_*",  "ASAN_OPTIONS",
         "UBSAN_OPTIONS", "LSAN_OPTIONS", "QEMU_*",   NULL};
-    int pair[2];
-    int rv;
 
-    if (!flo_process_sibling("flotilla-updater", program, sizeof(program))) {
-        return flo_fail(err, FLO_E_ABSENT, "the program flotilla-updater is not installed");
-    }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        return flo_fail_errno(err, FLO_E_PROCESS, "socket pair");
-    }
-    job->fd = pair[0];
-    rv = flo_process_spawn_bare(argv, keep, pair[1], &job->pid, err);
-    close(pair[1]);
-    if (rv == 0) {
-        rv = job_send(shell, job->model, job->fd, err);
-    }
-    FLO_TRY(rv);
+    FLO_TRY(flo_process_talk(argv, keep, &job->fd, &job->pid, err));
+    FLO_TRY(job_send(shell, job->model, job->fd, err));
     evutil_make_socket_nonblocking(job->fd);
     job->readable = event_new(shell->base, job->fd, EV_READ | EV_PERSIST, on_readable, job);
     if (job->readable == NULL || event_add(job->readable, NULL) != 0) {
