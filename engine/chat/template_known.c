@@ -1,10 +1,11 @@
 /* Chat templates with a name, for models that have no template or one that
  * cannot be rendered here. */
-#include <string.h>
+
+#include <flotilla/rows.h>
 
 #include "engine/chat/template.h"
 
-static const struct {
+static const struct row {
     const char *name;
     const char *text;
 } known[] = {
@@ -53,10 +54,7 @@ static const struct {
 
 const char *flo_template_known(const char *name)
 {
-    for (size_t i = 0; i < FLO_COUNT(known); i++) {
-        if (strcmp(known[i].name, name) == 0) {
-            return known[i].text;
-        }
-    }
-    return NULL;
+    const struct row *row = FLO_FIND_WORD(name, known, FLO_COUNT(known), name);
+
+    return row == NULL ? NULL : row->text;
 }

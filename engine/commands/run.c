@@ -6,6 +6,7 @@
 
 #include <flotilla/errors/infer.h>
 #include <flotilla/prefix.h>
+#include <flotilla/rows.h>
 
 #include "engine/commands/commands.h"
 #include "engine/talk/talk.h"
@@ -303,12 +304,7 @@ static int read_text(struct run *run, struct flo_err *err)
 
 static bool is_among(const char *name, const char *const *list, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(name, list[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return flo_rows_find_word(name, list, count, sizeof(list[0]), 0) != NULL;
 }
 
 /* Refuses flags of a model's file if the model is a served one, and flags for

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <flotilla/errors/cfg.h>
+#include <flotilla/rows.h>
 
 #include "base/host/yaml.h"
 
@@ -166,7 +167,7 @@ static int fail_type(const struct place *place, const struct flo_config_row *row
 
 bool flo_size_parse(const char *text, uint64_t *bytes)
 {
-    static const struct {
+    static const struct unit {
         const char *unit;
         uint64_t factor;
     } units[] = {{"", 1},
@@ -190,12 +191,9 @@ bool flo_size_parse(const char *text, uint64_t *bytes)
         return false;
     }
     end += *end == ' ' ? 1 : 0;
-    for (size_t i = 0; i < FLO_COUNT(units); i++) {
-        if (strcmp(end, units[i].unit) == 0) {
-            return flo_mul_u64(value, units[i].factor, bytes);
-        }
-    }
-    return false;
+    const struct unit *unit = FLO_FIND_WORD(end, units, FLO_COUNT(units), unit);
+
+    return unit != NULL && flo_mul_u64(value, unit->factor, bytes);
 }
 
 /* Tells whether `word` is in a list separated by blanks. */
@@ -374,12 +372,9 @@ static json_t *json_of_text(const struct flo_config_row *row, const char *text)
 
 static size_t row_index(const struct flo_config *config, const char *key)
 {
-    for (size_t i = 0; i < config->count; i++) {
-        if (strcmp(config->rows[i].key, key) == 0) {
-            return i;
-        }
-    }
-    return config->count;
+    const struct flo_config_row *row = FLO_FIND_WORD(key, config->rows, config->count, key);
+
+    return row == NULL ? config->count : (size_t)(row - config->rows);
 }
 
 /* Tells whether a row's key begins with "path.". */
