@@ -8,8 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <flotilla/errors/process.h>
-
 #include "agent/shell/device/device.h"
 #include "agent/shell/neighbours/neighbourhood.h"
 #include "base/talk.h"
