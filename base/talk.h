@@ -4,8 +4,8 @@
 
 #include <flotilla/base.h>
 
-/* Starts the program argv[0], which stands beside this one, with an end of a
- * pair of stream sockets as descriptor 3.  *fd gets the other end before the
+/* Starts the program argv[0] of the same folder, with an end of a
+ * pair of stream sockets as descriptor 3.  *fd gets its peer before the
  * program starts, and the caller closes it also after an error.  `keep` is as
  * for flo_process_spawn_bare(); NULL: the program gets the whole environment.
  * FLO_E_ABSENT  the program is not installed

@@ -1,8 +1,8 @@
 /* Store: rules, alerts and webhooks as documents, and deliveries. */
 #include <string.h>
 
-#include "server-stub/store/watch.h"
 #include "server-stub/store/calls/kept.h"
+#include "server-stub/store/watch.h"
 
 static const char *kind_of(enum flo_watch_kind kind)
 {
