@@ -21,6 +21,7 @@
 #define BODY_WINDOW_BYTES 16384
 #define INPUT_BYTES_MAX 262144
 #define HALF_CLOSED_MS 20
+#define FREED_MS 20
 #define GO_ON "HTTP/1.1 100 Continue\r\n\r\n"
 
 static void connection_process(struct httpd_connection *connection);
@@ -114,7 +115,7 @@ static void connection_free(struct httpd_connection *connection)
         connection->next->prev = connection->prev;
     }
     httpd->n_connections--;
-    flo_httpd_room_mind(httpd, false);
+    flo_httpd_room_mind(httpd);
     if (connection->file_fd >= 0) {
         close(connection->file_fd);
     }
@@ -422,7 +423,7 @@ static void flushed(struct httpd_connection *connection)
         connection->is_kept = true;
         connection->since_ms = flo_now_ms();
         enter(connection, HTTPD_HEAD);
-        flo_httpd_room_mind(connection->httpd, false);
+        flo_httpd_room_mind(connection->httpd);
         connection_process(connection);
         return;
     }
@@ -800,7 +801,11 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     bufferevent_setwatermark(bev, EV_WRITE, HTTPD_FILE_PIECE_BYTES, 0);
     bufferevent_enable(bev, EV_READ | EV_WRITE);
     enter(connection, HTTPD_HEAD);
-    flo_httpd_room_mind(httpd, room.is_short);
+    if (room.is_short) { /* a descriptor that was given up is free in the loop's next turn */
+        flo_httpd_room_wait(httpd, FREED_MS);
+    } else {
+        flo_httpd_room_mind(httpd);
+    }
 }
 
 void flo_httpd_connections_free(struct flo_httpd *httpd)

@@ -205,14 +205,15 @@ bool flo_httpd_is_over(const struct httpd_connection *connection);
 /* Room for a client that came with this descriptor. */
 struct httpd_room {
     bool is_free;   /* false: somebody has to give way for it */
-    bool has_spare; /* a place for the answer 503 is left */
+    bool has_spare; /* if it is not free: a place for the answer 503 is left */
     bool is_short;  /* the client would take a descriptor of those that are kept for the work */
 };
 struct httpd_room flo_httpd_room_for(const struct httpd_listener *listener, int fd);
 /* Pauses accepting while the next client would replace a connection that was
- * opened or answered only just now, or descriptors are short.  New clients wait in
- * the kernel's queue. */
-void flo_httpd_room_mind(struct flo_httpd *httpd, bool is_short);
+ * opened or answered only just now.  New clients wait in the kernel's queue. */
+void flo_httpd_room_mind(struct flo_httpd *httpd);
+/* Pauses accepting for less than a second. */
+void flo_httpd_room_wait(struct flo_httpd *httpd, uint64_t ms);
 /* Returns the time since the client took or sent a byte, or had nothing to take. */
 uint64_t flo_httpd_still_ms(struct httpd_connection *connection);
 /* Returns the connection that is closed for a newcomer (NULL: it is not known yet).

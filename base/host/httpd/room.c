@@ -86,33 +86,35 @@ struct httpd_room flo_httpd_room_for(const struct httpd_listener *listener, int 
     struct flo_httpd *httpd = listener->httpd;
     struct httpd_room room = {.is_short = takes_kept(httpd, fd) && !httpd->has_yielded};
     size_t spare = 0;
+    httpd->has_yielded = false;
+    room.is_free = !room.is_short && !flo_httpd_is_full(httpd);
+    if (room.is_free) {
+        return room;
+    }
     for (const struct httpd_connection *c = httpd->connections; c != NULL; c = c->next) {
         spare += c->is_spare;
     }
-    httpd->has_yielded = false;
-    room.is_free = !room.is_short && !flo_httpd_is_full(httpd);
     room.has_spare =
         spare < HTTPD_SPARE && httpd->n_connections < places_of(listener) + HTTPD_SPARE;
     return room;
 }
 
-void flo_httpd_room_mind(struct flo_httpd *httpd, bool is_short)
+void flo_httpd_room_wait(struct flo_httpd *httpd, uint64_t ms)
 {
-    if (is_short) { /* a descriptor that was given up is free in the loop's next turn */
-        const struct timeval soon = {.tv_usec = 20000};
-        flo_httpd_pause(httpd);
-        event_add(httpd->room, &soon);
-        return;
-    }
+    struct timeval left = {.tv_usec = (suseconds_t)ms * 1000};
+    flo_httpd_pause(httpd);
+    event_add(httpd->room, &left);
+}
+
+void flo_httpd_room_mind(struct flo_httpd *httpd)
+{
     const struct httpd_connection *oldest = flo_httpd_is_full(httpd) ? oldest_idle(httpd) : NULL;
     uint64_t age_ms = oldest == NULL ? FRESH_MS : flo_now_ms() - oldest->since_ms;
     if (age_ms >= FRESH_MS) {
         flo_httpd_resume(httpd);
         return;
     }
-    struct timeval left = {.tv_usec = (suseconds_t)(FRESH_MS - age_ms) * 1000};
-    flo_httpd_pause(httpd);
-    event_add(httpd->room, &left);
+    flo_httpd_room_wait(httpd, FRESH_MS - age_ms);
 }
 
 /* TCP tells what has arrived: a socket of some megabytes is writable again only

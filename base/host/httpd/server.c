@@ -13,7 +13,7 @@ static void on_room(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
-    flo_httpd_room_mind(context, false);
+    flo_httpd_room_mind(context);
 }
 
 size_t flo_httpd_files(const struct flo_httpd *httpd)
