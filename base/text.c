@@ -134,16 +134,16 @@ static bool is_name_character(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-/* Tells whether a character can make a text look different from its bytes: C1
- * controls, line separators and direction marks (U+2028 to U+202E, U+2066 to
- * U+2069). */
-static bool is_unseen(const unsigned char *at)
+size_t flo_text_unseen(const char *text)
 {
+    const unsigned char *at = (const unsigned char *)text;
+    bool is_mark = at[0] == 0xe2 && ((at[1] == 0x80 && at[2] >= 0xa8 && at[2] <= 0xae) ||
+                                     (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9));
+
     if (at[0] == 0xc2) {
-        return at[1] >= 0x80 && at[1] < 0xa0;
+        return at[1] >= 0x80 && at[1] < 0xa0 ? 2 : 0;
     }
-    return at[0] == 0xe2 && ((at[1] == 0x80 && at[2] >= 0xa8 && at[2] <= 0xae) ||
-                             (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9));
+    return at[0] < 0x20 || at[0] == 0x7f ? 1 : is_mark ? 3 : 0;
 }
 
 bool flo_text_ends(const char *text, const char *end)
@@ -156,8 +156,7 @@ bool flo_text_ends(const char *text, const char *end)
 bool flo_text_is_line(const char *text)
 {
     for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f || is_unseen((const unsigned char *)text)) {
+        if (flo_text_unseen(text) > 0) {
             return false;
         }
     }

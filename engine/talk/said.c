@@ -17,17 +17,6 @@ static bool is_blank(char c)
 
 /* ---- safe text ---- */
 
-/* Returns the bytes of a character that a terminal would interpret, or 0: controls,
- * also U+0080 to U+009F, line separators, and marks that turn the direction. */
-static size_t control_bytes(const char *text)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    bool is_mark = at[0] == 0xe2 && ((at[1] == 0x80 && at[2] >= 0xa8 && at[2] <= 0xae) ||
-                                     (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9));
-
-    return at[0] < ' ' || at[0] == 0x7f ? 1 : at[0] == 0xc2 && at[1] < 0xa0 ? 2 : is_mark ? 3 : 0;
-}
-
 void flo_talk_safe(const char *text, size_t bytes, struct flo_buf *out)
 {
     size_t at = 0;
@@ -36,7 +25,7 @@ void flo_talk_safe(const char *text, size_t bytes, struct flo_buf *out)
         size_t end = at + flo_utf8_valid(text + at, bytes - at), from = at;
 
         for (; at < end; at++) {
-            size_t control = control_bytes(text + at);
+            size_t control = flo_text_unseen(text + at);
             if (text[at] == '\n' || text[at] == '\t' || control == 0) {
                 continue;
             }

@@ -172,6 +172,14 @@ void flo_base64_encode(const void *data, size_t bytes, char *out);
  * (chars / 4). */
 ptrdiff_t flo_base64_decode(const char *text, size_t chars, void *out);
 
+/* Encodes bytes as base64url without padding (RFC 7515 section 2).  `out` holds a
+ * character for each six bits, and a NUL. */
+void flo_base64url_encode(const void *data, size_t bytes, char *out);
+/* Decodes base64url strictly and returns the number of bytes.  Returns -1 for
+ * padding, foreign characters and leftover bits.  `out` holds 3 * (chars / 4) +
+ * 2 bytes. */
+ptrdiff_t flo_base64url_decode(const char *text, size_t chars, uint8_t *out);
+
 /* A growing byte string with a bound.  Zero-initialise and set bytes_max (0: 64
  * MiB).  After the first add, `data` has a NUL past the last byte.  After a
  * failed add `failed` stays set and later adds do nothing, so one check at the
@@ -263,7 +271,11 @@ void flo_digest_list_deinit(struct flo_digest_list *list);
 /* Tells whether a name of a model, version, group, fleet or label is valid:
  * ^[a-z0-9][a-z0-9._-]{0,63}$ */
 bool flo_name_is_valid(const char *name);
-/* Tells whether the text has no control character. */
+/* Returns the bytes of the character at `text` (UTF-8) if a terminal would obey it or
+ * it makes a text look different from its bytes: controls, also U+0080 to U+009F, line
+ * separators and direction marks (U+2028 to U+202E, U+2066 to U+2069).  Else 0. */
+size_t flo_text_unseen(const char *text);
+/* Tells whether the text has no such character. */
 bool flo_text_is_line(const char *text);
 /* Tells whether a text ends with these characters. */
 bool flo_text_ends(const char *text, const char *end);

@@ -1,63 +1,10 @@
-/* Tokens: encodes base64url and forms, and parses the three parts of a signed
+/* Tokens: encodes forms, and parses the three parts of a signed
  * token. */
 #include <string.h>
 
 #include <flotilla/errors/login.h>
 
 #include "server-stub/core/oidc/oidc.h"
-
-void flo_base64url_encode(const void *data, size_t bytes, char *out)
-{
-    const uint8_t *from = data;
-    char four[5];
-
-    /* Encodes three bytes at a time. base64url has no padding, so the last
-     * group may have fewer than four characters. */
-    for (size_t i = 0; i < bytes; i += 3) {
-        size_t left = bytes - i < 3 ? bytes - i : 3;
-        flo_base64_encode(from + i, left, four);
-        for (size_t c = 0; c <= left; c++) {
-            *out++ = (char)(four[c] == '+' ? '-' : four[c] == '/' ? '_' : four[c]);
-        }
-    }
-    *out = '\0';
-}
-
-/* Returns the value of a character; -1: not in the alphabet. */
-static int digit(char c)
-{
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '-'             ? 62
-           : c == '_'             ? 63
-                                  : -1;
-}
-
-ptrdiff_t flo_base64url_decode(const char *text, size_t chars, uint8_t *out)
-{
-    uint32_t bits = 0;
-    unsigned held = 0;
-    ptrdiff_t bytes = 0;
-
-    if (chars % 4 == 1) {
-        return -1;
-    }
-    for (size_t i = 0; i < chars; i++) {
-        int value = digit(text[i]);
-        if (value < 0) {
-            return -1;
-        }
-        bits = bits << 6 | (uint32_t)value;
-        held += 6;
-        if (held >= 8) {
-            held -= 8;
-            out[bytes++] = (uint8_t)(bits >> held);
-            bits &= (1u << held) - 1;
-        }
-    }
-    return bits == 0 ? bytes : -1; /* leftover bits must be 0, so that a value has only one text */
-}
 
 void flo_form_encode(struct flo_buf *out, const char *value)
 {

@@ -19,16 +19,6 @@
 #define FLO_OIDC_SKEW_MS 60000 /* tolerated clock difference to the provider */
 #define FLO_OIDC_AGE_MS 600000 /* maximum age of a token at login */
 
-/* ---- base64url, without padding (RFC 7515 §2) ---- */
-
-/* Encodes bytes as base64url.  `out` holds a character for each six bits, and a
- * NUL. */
-void flo_base64url_encode(const void *data, size_t bytes, char *out);
-/* Decodes base64url strictly and returns the number of bytes.  Returns -1 for
- * padding, foreign characters and leftover bits.  `out` holds 3 * (chars / 4) +
- * 2 bytes. */
-ptrdiff_t flo_base64url_decode(const char *text, size_t chars, uint8_t *out);
-
 /* ---- forms ---- */
 
 /* Appends "name=value", percent-encoded, to a form.  An "&" comes before it,

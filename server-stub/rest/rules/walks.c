@@ -87,7 +87,6 @@ void flo_walk_give(struct flo_rest *rest, struct flo_walk *walk, const char *id)
 static struct flo_walk *find(struct flo_rest *rest, uint64_t number, size_t count)
 {
     struct flo_walk *walk = NULL;
-    struct flo_ids more;
 
     for (size_t i = 0; rest->walks != NULL && i < WALKS && number != 0; i++) {
         walk = rest->walks->items[i].number == number ? &rest->walks->items[i] : walk;
@@ -99,7 +98,7 @@ static struct flo_walk *find(struct flo_rest *rest, uint64_t number, size_t coun
     if (walk->given.count == count) {
         return walk;
     }
-    more = walk->given;
+    struct flo_ids more = walk->given;
     rest->walks->ids -= more.count;
     walk->given = (struct flo_ids){0};
     for (size_t i = 0; i < count; i++) {
@@ -111,37 +110,21 @@ static struct flo_walk *find(struct flo_rest *rest, uint64_t number, size_t coun
 
 /* ---- cursors ---- */
 
-/* Base64 with the signs that a URL takes as they are. */
-static const char signs[2][4] = {"+/=", "-_."};
-
-static void swap(char *text, const char *from, const char *to)
-{
-    for (; *text != '\0'; text++) {
-        const char *sign = strchr(from, *text);
-        *text = sign != NULL ? to[sign - from] : *text;
-    }
-}
-
-static bool is_key(const json_t *key)
-{
-    return json_is_null(key) || json_is_string(key) || json_is_number(key);
-}
-
 /* Reads [walk, ids given, key ...]. */
 static json_t *read_keys(const char *cursor, size_t count, uint64_t *number, size_t *given)
 {
-    char text[FLO_WALK_TEXT];
-    char json[FLO_WALK_TEXT];
+    size_t chars = strlen(cursor);
+    uint8_t json[FLO_WALK_TEXT];
     json_t *keys = NULL;
 
-    snprintf(text, sizeof(text), "%s", cursor);
-    swap(text, signs[1], signs[0]);
-    ptrdiff_t bytes = flo_base64_decode(text, strlen(text), json);
-    bool is_read = bytes > 0 && flo_json_parse(json, (size_t)bytes, sizeof(json), &keys, NULL) == 0;
+    ptrdiff_t bytes = chars < FLO_WALK_TEXT ? flo_base64url_decode(cursor, chars, json) : -1;
+    bool is_read = bytes > 0 && flo_json_parse((const char *)json, (size_t)bytes, sizeof(json),
+                                               &keys, NULL) == 0;
     bool fits = is_read && json_is_array(keys) && json_array_size(keys) == count + 2;
     for (size_t i = 0; fits && i < count + 2; i++) {
         const json_t *key = json_array_get(keys, i);
-        fits = is_key(key) && (i >= 2 || (json_is_integer(key) && json_integer_value(key) >= 0));
+        fits = i < 2 ? json_is_integer(key) && json_integer_value(key) >= 0
+                     : json_is_null(key) || json_is_string(key) || json_is_number(key);
     }
     if (!fits) {
         json_decref(keys);
@@ -193,8 +176,7 @@ int flo_walk_cursor(const struct flo_walk *walk, json_t *keys, char out[FLO_WALK
         return flo_fail(err, FLO_E_MEMORY, "a cursor");
     }
     assert(4 * ((strlen(text) + 2) / 3) < FLO_WALK_TEXT);
-    flo_base64_encode(text, strlen(text), out);
-    swap(out, signs[0], signs[1]);
+    flo_base64url_encode(text, strlen(text), out);
     free(text);
     return 0;
 }
