@@ -93,28 +93,26 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
 struct ids {
     struct flo_text_list list;
     const char *word; /* tells whether active or ended rollouts follow */
-    struct flo_rest_page *page;
+    const char *last; /* the word of the page's last rollout */
+    uint64_t limit;
+    bool has_more;
     struct flo_walk *walk;
-    json_t *keys; /* keys of the page's last rollout: word, number */
 };
 
 /* A rollout that ends while somebody reads the active ones is not told again. */
 static int add_id(void *context, const struct flo_fleet_rollout *rollout)
 {
     struct ids *ids = context;
-    const char *number = strchr(rollout->id, '-');
 
     if (flo_walk_gave(ids->walk, rollout->id)) {
         return 0;
     }
-    if (ids->list.count >= ids->page->limit) {
-        ids->page->has_more = true;
+    if (ids->list.count >= ids->limit) {
+        ids->has_more = true;
         return 0;
     }
     flo_text_list_add(&ids->list, rollout->id);
-    json_array_clear(ids->keys);
-    json_array_append_new(ids->keys, json_string(ids->word));
-    json_array_append_new(ids->keys, json_integer(number != NULL ? atoll(number + 1) : 0));
+    ids->last = ids->word;
     return 0;
 }
 
@@ -129,7 +127,7 @@ static int add_views(struct flo_rest_call *call, const struct ids *ids, const ch
             continue;
         }
         FLO_TRY(flo_object_rollout(call->controller, entry, 0, &view, err));
-        json_array_append_new(ids->page->items, view);
+        json_array_append_new(json_object_get(call->out, "items"), view);
     }
     return 0;
 }
@@ -139,7 +137,7 @@ static int add_views(struct flo_rest_call *call, const struct ids *ids, const ch
 static int read_ids(struct flo_rest_call *call, struct ids *ids, struct flo_err *err)
 {
     struct flo_fleet_store *store = call->controller->store;
-    uint64_t room = ids->page->limit + 1 + FLO_ROLLOUTS_ACTIVE_MAX;
+    uint64_t room = ids->limit + 1 + FLO_ROLLOUTS_ACTIVE_MAX;
     FLO_CLEANUP(flo_json_cleanup) json_t *last = NULL;
 
     FLO_TRY(flo_walk_open(call, 2, &last, &ids->walk, err));
@@ -152,27 +150,24 @@ static int read_ids(struct flo_rest_call *call, struct ids *ids, struct flo_err 
         below = FLO_FLEET_ALL;
     }
     ids->word = "ended";
-    return ids->page->has_more
-               ? 0
-               : flo_fleet_rollout_page(store, false, below, room, add_id, ids, err);
+    return ids->has_more ? 0 : flo_fleet_rollout_page(store, false, below, room, add_id, ids, err);
 }
 
 static int end_page(struct flo_rest_call *call, struct ids *ids, struct flo_err *err)
 {
     char cursor[FLO_WALK_TEXT];
 
-    FLO_TRY(add_views(call, ids, flo_httpd_query(call->request, "model"), err));
-    if (!ids->page->has_more) {
-        call->out = flo_rest_list(json_incref(ids->page->items), NULL);
-        return 0;
+    if (ids->has_more) {
+        ids->walk = ids->walk != NULL ? ids->walk : flo_walk_begin(call->rest);
+        for (size_t i = 0; i < ids->list.count; i++) {
+            flo_walk_give(call->rest, ids->walk, ids->list.items[i]);
+        }
+        const char *number = strchr(ids->list.items[ids->list.count - 1], '-');
+        json_int_t last = number != NULL ? atoll(number + 1) : 0;
+        FLO_TRY(flo_walk_cursor(ids->walk, json_pack("[s,I]", ids->last, last), cursor, err));
     }
-    ids->walk = ids->walk != NULL ? ids->walk : flo_walk_begin(call->rest);
-    for (size_t i = 0; i < ids->list.count; i++) {
-        flo_walk_give(call->rest, ids->walk, ids->list.items[i]);
-    }
-    FLO_TRY(flo_walk_cursor(ids->walk, json_incref(ids->keys), cursor, err));
-    call->out = flo_rest_list(json_incref(ids->page->items), cursor);
-    return 0;
+    call->out = flo_rest_list(json_array(), ids->has_more ? cursor : NULL);
+    return add_views(call, ids, flo_httpd_query(call->request, "model"), err);
 }
 
 /* Lists active rollouts, then ended ones, the newest of both first.  A page is
@@ -180,17 +175,14 @@ static int end_page(struct flo_rest_call *call, struct ids *ids, struct flo_err 
  * other. */
 int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct flo_rest_page page = {.items = json_array(),
-                                 .limit = flo_rest_number(call, "limit", FLO_ROLLOUTS_ACTIVE_MAX)};
-    struct ids ids = {.page = &page, .word = "active", .keys = json_array()};
+    struct ids ids = {.word = "active",
+                      .limit = flo_rest_number(call, "limit", FLO_ROLLOUTS_ACTIVE_MAX)};
     int rv = read_ids(call, &ids, err);
 
     if (rv == 0) {
         rv = end_page(call, &ids, err);
     }
     flo_text_list_clear(&ids.list);
-    json_decref(ids.keys);
-    json_decref(page.items);
     return rv;
 }
 

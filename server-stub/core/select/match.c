@@ -192,13 +192,10 @@ struct flo_select_key flo_select_key_of(const struct flo_select_name *name,
 {
     enum flo_select_kind kind = flo_select_kind_of(name);
     struct flo_select_key key = {.text = NULL};
-    union flo_select_value value = {.text = NULL};
+    union flo_select_value value = kind == FLO_SELECT_TEXT
+                                       ? (union flo_select_value){.text = text_of(name, device)}
+                                       : device->values[name->field];
 
-    if (kind == FLO_SELECT_TEXT) {
-        value.text = text_of(name, device);
-    } else {
-        value = device->values[name->field];
-    }
     key.is_there = is_there(kind, &value);
     if (!key.is_there || kind == FLO_SELECT_FLAG) {
         return key;

@@ -231,10 +231,11 @@ static int after_cursor(struct flo_rest_call *call, struct flo_fleet_found *foun
     FLO_CLEANUP(flo_json_cleanup) json_t *keys = NULL;
     size_t count = 0;
 
-    if (sorting->count > 0) {
-        FLO_TRY(flo_walk_open(call, sorting->count + 1, &keys, walk, err));
+    if (cursor == NULL) {
+        return 0;
     }
-    for (size_t i = 0; cursor != NULL && i < found->count; i++) {
+    FLO_TRY(sorting->count > 0 ? flo_walk_open(call, sorting->count + 1, &keys, walk, err) : 0);
+    for (size_t i = 0; i < found->count; i++) {
         const char *id = found->items[i]->values[FLO_SELECT_ID].text;
         bool follows = sorting->count == 0 ? strcmp(id, cursor) > 0
                        : *walk != NULL     ? !flo_walk_gave(*walk, id)
@@ -243,7 +244,7 @@ static int after_cursor(struct flo_rest_call *call, struct flo_fleet_found *foun
             found->items[count++] = found->items[i];
         }
     }
-    found->count = cursor != NULL ? count : found->count;
+    found->count = count;
     return 0;
 }
 
@@ -357,40 +358,36 @@ static int add_device(struct flo_rest_call *call, const char *id, const struct f
     return 0;
 }
 
-/* Answers with these devices, of which `more` tells whether others follow. */
-static int answer_page(struct flo_rest_call *call, const void *const *devices, size_t count,
-                       bool more, const struct sorting *sorting, const struct fields *fields,
-                       struct flo_walk *walk, struct flo_err *err)
+/* Writes the cursor behind these devices. */
+static int end_page(struct flo_rest_call *call, const void *const *devices, size_t count,
+                    const struct sorting *sorting, struct flo_walk *walk, char out[FLO_WALK_TEXT],
+                    struct flo_err *err)
 {
-    char cursor[FLO_WALK_TEXT] = "";
-    json_t *items = json_array();
-    int rv = 0;
+    const struct flo_select_device *device = devices[count - 1];
 
-    walk = walk == NULL && more && sorting->count > 0 ? flo_walk_begin(call->rest) : walk;
-    for (size_t i = 0; i < count && rv == 0; i++) {
-        const struct flo_select_device *device = devices[i];
-        const char *id = device->values[FLO_SELECT_ID].text;
-        flo_walk_give(call->rest, walk, id);
-        if (i + 1 == count && more && sorting->count > 0) {
-            rv = flo_walk_cursor(walk, keys_of(device, sorting), cursor, err);
-        } else if (i + 1 == count && more) {
-            snprintf(cursor, sizeof(cursor), "%s", id);
-        }
-        if (rv == 0) {
-            rv = add_device(call, id, fields, items, err);
-        }
+    if (sorting->count == 0) {
+        snprintf(out, FLO_WALK_TEXT, "%s", device->values[FLO_SELECT_ID].text);
+        return 0;
     }
-    call->out = flo_rest_list(items, more ? cursor : NULL);
-    return rv;
+    json_t *keys = keys_of(device, sorting);
+    walk = walk != NULL ? walk : flo_walk_begin(call->rest);
+    for (size_t i = 0; i < count; i++) {
+        device = devices[i];
+        flo_walk_give(call->rest, walk, device->values[FLO_SELECT_ID].text);
+    }
+    return flo_walk_cursor(walk, keys, out, err);
 }
 
-/* Finds the first `limit` of the remaining devices.  Only that many are sorted. */
-static int answer_first(struct flo_rest_call *call, const struct flo_fleet_found *found,
-                        size_t limit, struct sorting *sorting, const struct fields *fields,
-                        struct flo_walk *walk, struct flo_err *err)
+/* Answers with the first `limit` of the remaining devices.  Only that many are
+ * sorted. */
+static int answer_page(struct flo_rest_call *call, const struct flo_fleet_found *found,
+                       size_t limit, struct sorting *sorting, const struct fields *fields,
+                       struct flo_walk *walk, struct flo_err *err)
 {
     size_t room = limit < found->count ? limit : found->count;
-    const void **first = calloc(room + 1, sizeof(*first));
+    bool has_more = room < found->count;
+    FLO_CLEANUP(flo_free_cleanup) const void **first = calloc(room + 1, sizeof(*first));
+    char cursor[FLO_WALK_TEXT];
 
     if (first == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a page of devices");
@@ -399,9 +396,14 @@ static int answer_first(struct flo_rest_call *call, const struct flo_fleet_found
         room = flo_select_first((const void *const *)found->items, found->count, room,
                                 compare_items, sorting, first);
     }
-    int rv = answer_page(call, first, room, room < found->count, sorting, fields, walk, err);
-    free(first);
-    return rv;
+    FLO_TRY(has_more ? end_page(call, first, room, sorting, walk, cursor, err) : 0);
+    json_t *items = json_array();
+    call->out = flo_rest_list(items, has_more ? cursor : NULL);
+    for (size_t i = 0; i < room; i++) {
+        const struct flo_select_device *device = first[i];
+        FLO_TRY(add_device(call, device->values[FLO_SELECT_ID].text, fields, items, err));
+    }
+    return 0;
 }
 
 int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
@@ -418,8 +420,8 @@ int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
     FLO_TRY(flo_fleet_query_find(call->controller, &query, &found, err));
     json_int_t total = (json_int_t)found.count;
     FLO_TRY(after_cursor(call, &found, &sorting, &walk, err));
-    FLO_TRY(answer_first(call, &found, (size_t)flo_rest_number(call, "limit", 1000), &sorting,
-                         &fields, walk, err));
+    FLO_TRY(answer_page(call, &found, (size_t)flo_rest_number(call, "limit", 1000), &sorting,
+                        &fields, walk, err));
     json_object_set_new(call->out, "total", json_integer(total));
     return 0;
 }

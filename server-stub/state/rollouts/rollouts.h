@@ -262,7 +262,8 @@ FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
                                            struct flo_rollout_event event, struct flo_err *err);
 /* Returns why a device of the group is no member of the rollout.  The function
- * reads only facts of the device and of the rollout. */
+ * reads facts of the device, the rollout, and those of groups with a higher
+ * priority. */
 enum flo_excuse flo_rollouts_excuse(struct flo_controller *controller,
                                     const struct flo_rollout_entry *entry,
                                     const struct flo_select_device *device);
