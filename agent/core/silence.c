@@ -22,11 +22,8 @@ int flo_silence_admit(const struct flo_silence *silence, const struct flo_newest
     int64_t lag = lag_ms(silence, newest->issued_at_ms, now_ms);
     int64_t ahead_ms_max = DAY_MS, late_ms_max = 0;
     bool is_bundle = way == FLO_WORD_IN_BUNDLE;
-    uint64_t clock_ms = time->clock_ms;
-
-    if (is_bundle && time->trusted_ms > clock_ms) {
-        clock_ms = time->trusted_ms;
-    }
+    uint64_t clock_ms =
+        is_bundle && time->trusted_ms > time->clock_ms ? time->trusted_ms : time->clock_ms;
 
     if (newest->number < silence->number) {
         return flo_fail(err, FLO_E_TRUST_NEWEST, "number %llu is older than %llu, heard before",

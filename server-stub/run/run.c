@@ -427,14 +427,11 @@ static int devices_address(struct flo_controller *controller, char *out, size_t 
 static int keep_devices_port(struct flo_controller *controller, struct flo_err *err)
 {
     char text[16];
-    int rv = flo_controller_begin(controller, err);
 
     snprintf(text, sizeof(text), "%u", controller->addresses.port_devices);
-    if (rv == 0) {
-        rv = flo_controller_end(
-            controller, flo_fleet_setting_set(controller->store, "devices_port", text, err), err);
-    }
-    return rv;
+    FLO_TRY(flo_controller_begin(controller, err));
+    return flo_controller_end(
+        controller, flo_fleet_setting_set(controller->store, "devices_port", text, err), err);
 }
 
 /* Lists the host names that a request may name.  With DNS rebinding another

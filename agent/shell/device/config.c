@@ -228,15 +228,14 @@ static int check_url(const char *key, const char *url, const struct flo_url_kind
 static int check_urls(struct flo_settings *settings, struct flo_err *err)
 {
     const struct flo_config *config = settings->config;
-    int rv = check_url("controller", flo_config_text(config, "controller"), &flo_url_http, err);
 
-    if (rv == 0) {
-        rv = check_url("broker", flo_config_text(config, "broker"), &flo_url_mqtt, err);
+    FLO_TRY(check_url("controller", flo_config_text(config, "controller"), &flo_url_http, err));
+    FLO_TRY(check_url("broker", flo_config_text(config, "broker"), &flo_url_mqtt, err));
+    for (size_t i = 0; i < flo_config_texts_count(config, "mirrors"); i++) {
+        FLO_TRY(
+            check_url("mirrors", flo_config_texts_get(config, "mirrors", i), &flo_url_http, err));
     }
-    for (size_t i = 0; rv == 0 && i < flo_config_texts_count(config, "mirrors"); i++) {
-        rv = check_url("mirrors", flo_config_texts_get(config, "mirrors", i), &flo_url_http, err);
-    }
-    return rv;
+    return 0;
 }
 
 /* Tells whether the address is HOST:PORT.  Port 0 stands for any free port. */

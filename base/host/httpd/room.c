@@ -88,10 +88,8 @@ struct httpd_room flo_httpd_room_for(const struct httpd_listener *listener, int 
     size_t spare = 0;
     httpd->has_yielded = false;
     room.is_free = !room.is_short && !flo_httpd_is_full(httpd);
-    if (room.is_free) {
-        return room;
-    }
-    for (const struct httpd_connection *c = httpd->connections; c != NULL; c = c->next) {
+    const struct httpd_connection *c = room.is_free ? NULL : httpd->connections;
+    for (; c != NULL; c = c->next) {
         spare += c->is_spare;
     }
     room.has_spare =

@@ -2,6 +2,9 @@
  * but with TLS 1.3 a broker refuses a certificate after the handshake. */
 #include "base/host/mqtt/client.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -47,8 +50,11 @@ void flo_mqtt_tls_watch(void)
     (void)pthread_once(&once, begin);
 }
 
-bool flo_mqtt_tls_is_gone(unsigned long code)
+bool flo_mqtt_tls_is_gone(const char *line)
 {
+    const char *at = strstr(line, ":error:");
+    unsigned long code = at == NULL ? 0 : strtoul(at + strlen(":error:"), NULL, 16);
+
     return ERR_SYSTEM_ERROR(code) || (ERR_GET_LIB(code) == ERR_LIB_SSL &&
                                       ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING);
 }

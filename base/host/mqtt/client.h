@@ -56,9 +56,9 @@ void flo_mqtt_on_left(struct flo_mqtt *mqtt);
 /* ---- alerts.c ---- */
 /* Notes the alerts of all TLS connections of this process from now on. */
 void flo_mqtt_tls_watch(void);
-/* Tells whether libcrypto's error code says that the peer, or somebody between, ended
- * the connection without a word. */
-bool flo_mqtt_tls_is_gone(unsigned long code);
+/* Tells whether a line of libcrypto, THREAD:error:CODE:..., says that the peer, or
+ * somebody between, ended the connection without a word. */
+bool flo_mqtt_tls_is_gone(const char *line);
 /* Tells whether a peer refused our certificate by an alert, in a connection that this
  * thread read from, since the last call. */
 bool flo_mqtt_tls_is_refused(void);

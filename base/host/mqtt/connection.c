@@ -84,14 +84,6 @@ static void paho_connect_failed(void *context, MQTTAsync_failureData5 *data)
     flo_mqtt_push(context, &item, text != NULL ? text : data->message);
 }
 
-/* Returns the CODE field of a line as below, which libcrypto packed; 0: it has none. */
-static unsigned long tls_code(const char *text)
-{
-    const char *at = strstr(text, ":error:");
-
-    return at == NULL ? 0 : strtoul(at + strlen(":error:"), NULL, 16);
-}
-
 /* Returns the REASON field of
  * THREAD:error:CODE:LIBRARY:FUNCTION:REASON:FILE:LINE:...; a line of another
  * form is returned whole. */
@@ -115,7 +107,7 @@ static const char *tls_reason(const char *text, size_t *bytes)
 static int paho_tls_line(const char *text, size_t bytes, void *context)
 {
     struct flo_mqtt *mqtt = context;
-    bool is_gone = flo_mqtt_tls_is_gone(tls_code(text));
+    bool is_gone = flo_mqtt_tls_is_gone(text);
     const char *reason = tls_reason(text, &bytes);
 
     while (bytes > 0 && reason[bytes - 1] == '\n') {

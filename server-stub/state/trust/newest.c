@@ -125,12 +125,6 @@ static int next_number(struct flo_controller *controller, struct flo_newest *out
     return flo_fleet_skip(controller->store, COUNTER, out->number - last, err);
 }
 
-static int number(struct flo_controller *controller, struct flo_newest *out, struct flo_err *err)
-{
-    FLO_TRY(flo_controller_begin(controller, err));
-    return flo_controller_end(controller, next_number(controller, out, err), err);
-}
-
 int flo_newests_sign(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_newests *newests = controller->newests;
@@ -140,7 +134,8 @@ int flo_newests_sign(struct flo_controller *controller, struct flo_err *err)
 
     newests->signed_ms = flo_now_ms(); /* a failure is tried again after an interval */
     FLO_TRY(newests->is_changed ? make_tree(newests, err) : 0);
-    FLO_TRY(number(controller, &newest, err));
+    FLO_TRY(flo_controller_begin(controller, err));
+    FLO_TRY(flo_controller_end(controller, next_number(controller, &newest, err), err));
     newest.expires_at_ms =
         newest.issued_at_ms + (interval_ms > 0 ? FLO_NEWEST_INTERVALS * interval_ms : LAST_LIFE_MS);
     if (newests->count > 0) {

@@ -198,12 +198,10 @@ static int step(struct flo_controller *controller, const struct flo_watch_rule *
         flo_log(alert->core.state == FLO_ALERT_FIRING ? FLO_LOG_WARN : FLO_LOG_INFO, "alert",
                 "%s%s%s is %s: %g %s", alert->rule, alert->series[0] != '\0' ? " " : "",
                 alert->series, flo_alert_state_word(alert->core.state), alert->value, rule->text);
-        if (news != FLO_ALERT_NEWS_NONE) {
-            rv = flo_watch_tell(controller, watched, alert, news, now_ms, err);
-        }
-        if (rv == 0) {
-            rv = flo_watch_write_alert(controller, alert, err);
-        }
+        FLO_TRY(news == FLO_ALERT_NEWS_NONE
+                    ? 0
+                    : flo_watch_tell(controller, watched, alert, news, now_ms, err));
+        rv = flo_watch_write_alert(controller, alert, err);
     }
     return rv;
 }
