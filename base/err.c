@@ -77,19 +77,12 @@ int flo_error_code(const char *id)
     return 0;
 }
 
-/* Tells whether valid UTF-8 is a command to a terminal: C1 controls, and marks
- * that change the writing direction (U+200E-F, U+202A-E, U+2066-9). */
-static bool is_command(const char *text, size_t bytes)
+/* Tells whether a character is a command to a terminal, or one of the marks U+200E-F,
+ * which turn the writing direction of their neighbours. */
+static bool is_command(const char *text)
 {
-    const unsigned char *c = (const unsigned char *)text;
-
-    if (bytes == 2) {
-        return c[0] == 0xc2 && c[1] < 0xa0;
-    }
-    return bytes == 3 && c[0] == 0xe2 &&
-           ((c[1] == 0x80 && (c[2] == 0x8e || c[2] == 0x8f)) ||
-            (c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
-            (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
+    return flo_text_unseen(text) > 0 || strncmp(text, "\xe2\x80\x8e", 3) == 0 ||
+           strncmp(text, "\xe2\x80\x8f", 3) == 0;
 }
 
 void flo_text_clean(const char *text, size_t bytes, char *out, size_t out_bytes)
@@ -106,7 +99,7 @@ void flo_text_clean(const char *text, size_t bytes, char *out, size_t out_bytes)
             size_t left = bytes - i < 4 ? bytes - i : 4;
             whole = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
             is_plain = whole <= left && flo_utf8_valid(text + i, whole) == whole &&
-                       !is_command(text + i, whole);
+                       !is_command(text + i);
         }
         size_t need = is_plain ? whole : 4;
         if (used + need >= out_bytes) {
