@@ -326,8 +326,8 @@ int flo_process_spawn(const char *const argv[], int fd, pid_t *pid, struct flo_e
     return spawn(&start, pid, err);
 }
 
-int flo_process_spawn_with(const char *const argv[], const char *variable, int error_fd, pid_t *pid,
-                           struct flo_err *err)
+int flo_process_spawn_with(const char *const argv[], const char *variable, int fd, int error_fd,
+                           pid_t *pid, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char **environment = NULL;
     size_t chars = strcspn(variable, "=") + 1;
@@ -335,7 +335,7 @@ int flo_process_spawn_with(const char *const argv[], const char *variable, int e
 
     while (environ[count] != NULL) {
         if (strncmp(environ[count++], variable, chars) == 0) {
-            const struct start start = {argv, environ, -1, {-1, -1, error_fd}, false, true};
+            const struct start start = {argv, environ, fd, {-1, -1, error_fd}, false, true};
             return spawn(&start, pid, err);
         }
     }
@@ -345,7 +345,7 @@ int flo_process_spawn_with(const char *const argv[], const char *variable, int e
     }
     memcpy(environment, environ, count * sizeof(*environment));
     environment[count] = (char *)(uintptr_t)variable;
-    const struct start start = {argv, environment, -1, {-1, -1, error_fd}, false, true};
+    const struct start start = {argv, environment, fd, {-1, -1, error_fd}, false, true};
     return spawn(&start, pid, err);
 }
 

@@ -50,6 +50,8 @@ class Answer:
 
 
 class Controller:
+    program = os.path.join(BIN, "flotilla-controller")
+
     def __init__(self, folder):
         self.dir = os.path.join(folder, "data")
         self.root = os.path.join(folder, "root.key")
@@ -59,7 +61,7 @@ class Controller:
 
     def start(self, *more):
         self.process = subprocess.Popen(
-            [os.path.join(BIN, "flotilla-controller"), "--data", self.dir,
+            [self.program, "--data", self.dir,
              *F.controller_addresses(self.ports, more), "--fleet", "test",
              "--heartbeat", "1s", "--broker-linger", "0s", *more],
             stdout=subprocess.PIPE, stderr=open(self.dir + ".log", "ab"),

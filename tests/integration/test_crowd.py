@@ -4,6 +4,7 @@ loses a session, behind the same address neither."""
 import contextlib
 import itertools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,6 +30,20 @@ GUARD = os.path.join(BIN, "flotilla-broker-guard.so")
 
 class Device(controller_parts.Device):
     source = SITE
+
+
+@pytest.fixture(scope="module")
+def controller(folder):
+    """It is installed where ld.so would split a path."""
+    bin_dir = os.path.join(folder, "bin: of two words")
+    os.mkdir(bin_dir)
+    for name in ("flotilla-controller", os.path.basename(GUARD)):
+        shutil.copy(os.path.join(BIN, name), bin_dir)
+    one = controller_parts.Controller(folder)
+    one.program = os.path.join(bin_dir, "flotilla-controller")
+    one.start()
+    yield one
+    one.stop()
 
 
 @pytest.fixture(scope="module")
@@ -157,14 +172,14 @@ def test_the_controller_comes_back_to_its_broker_meanwhile(
 
 
 @contextlib.contextmanager
-def mosquitto(folder, conf, **environment):
+def mosquitto(folder, conf, descriptor, **environment):
     """A broker that the controller does not start, and the path of what it says."""
     path = os.path.join(folder, "foreign-%d" % next(NUMBERS))
     with open(path, "w") as file:
         file.write(conf)
     with open(path + ".log", "w") as log:
         process = subprocess.Popen(["/usr/sbin/mosquitto", "-c", path], stderr=log,
-                                   env={**os.environ, **environment})
+                                   env={**os.environ, **environment}, pass_fds=[descriptor])
     try:
         yield path + ".log"
     finally:
@@ -186,7 +201,9 @@ def test_a_guard_that_stands_at_no_door_says_so(folder, is_preloaded):
     conf = ("log_dest stderr\nallow_anonymous true\nplugin %s\nplugin_opt_fleet test\n"
             "plugin_opt_report %s/report\nplugin_opt_port %d\nlistener %d 127.0.0.1\n" % (
                 GUARD, folder, 1 if is_preloaded else port, port))
-    with mosquitto(folder, conf, **{"LD_PRELOAD": GUARD} if is_preloaded else {}) as log:
+    guard = open(GUARD, "rb")
+    preload = {"LD_PRELOAD": "/proc/self/fd/%d" % guard.fileno()} if is_preloaded else {}
+    with guard, mosquitto(folder, conf, guard.fileno(), **preload) as log:
         says(log, "no limit before CONNECT")
         with socket.create_connection(("127.0.0.1", port), HANG_S) as plain:
             plain.sendall(b"\x10\x0d\0\4MQTT\4\2\0\0\0\1a")

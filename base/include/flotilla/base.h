@@ -483,10 +483,10 @@ unsigned flo_cpus_of_quota(const char *cpu_max);
  * cannot be started. */
 FLO_MUST_USE int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
                                    struct flo_err *err);
-/* Starts a program as flo_process_spawn does, without a descriptor.  `error_fd`
- * becomes the child's stderr (-1: ours).  `variable` ("NAME=value") is added to
- * the environment unless NAME is set already. */
-FLO_MUST_USE int flo_process_spawn_with(const char *const argv[], const char *variable,
+/* Starts a program as flo_process_spawn does.  `error_fd` becomes the child's
+ * stderr (-1: ours).  `variable` ("NAME=value") is added to the environment unless
+ * NAME is set already. */
+FLO_MUST_USE int flo_process_spawn_with(const char *const argv[], const char *variable, int fd,
                                         int error_fd, pid_t *pid, struct flo_err *err);
 /* Starts a program that parses untrusted input, as flo_process_spawn does.  Its
  * environment has only the variables of `keep` (names, or "LD_*"; NULL ends the

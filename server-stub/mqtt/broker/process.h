@@ -58,8 +58,9 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *hos
 void flo_broker_guard_lines(const struct flo_controller *controller, uint16_t port,
                             struct flo_buf *out);
 /* Writes the variable LD_PRELOAD with which the guard also stands at the broker's
- * door (guard/door.h).  Returns false when the guard is missing. */
-bool flo_broker_guard_preload(char *out, size_t bytes);
+ * door (guard/door.h).  Returns the guard's open file, to be descriptor 3 of the
+ * broker, since ld.so would split a path at blanks and colons; -1: it is missing. */
+int flo_broker_guard_preload(char *out, size_t bytes);
 /* Appends the lines that limit the broker's connections and memory (limits.c). */
 void flo_broker_limit_lines(uint64_t devices_max, struct flo_buf *out);
 

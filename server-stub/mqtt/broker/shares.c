@@ -1,5 +1,6 @@
 /* Broker: loads the guard, mosquitto's plugin that limits devices (guard/), and
  * reads its report of devices that exceeded a limit. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,13 +36,13 @@ void flo_broker_guard_lines(const struct flo_controller *controller, uint16_t po
                    path, controller->fleet, port, controller->dir);
 }
 
-bool flo_broker_guard_preload(char *out, size_t bytes)
+int flo_broker_guard_preload(char *out, size_t bytes)
 {
     char path[4096];
     const char *more = getenv("LD_PRELOAD");
+    int chars = snprintf(out, bytes, "LD_PRELOAD=/proc/self/fd/3:%s", more != NULL ? more : "");
 
-    return find(path, sizeof(path)) &&
-           snprintf(out, bytes, "LD_PRELOAD=%s:%s", path, more != NULL ? more : "") < (int)bytes;
+    return chars < (int)bytes && find(path, sizeof(path)) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 }
 
 void flo_broker_shares(const struct flo_controller *controller, uint64_t since_ms,

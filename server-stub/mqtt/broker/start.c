@@ -56,8 +56,10 @@ int flo_broker_spawn(const char *dir, struct flo_broker_said *said, pid_t *pid, 
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "pipe of the broker");
     }
-    bool stands = flo_broker_guard_preload(preload, sizeof(preload));
-    int rv = flo_process_spawn_with(stands ? argv : argv + 2, openssl, ends[1], pid, err);
+    int guard = flo_broker_guard_preload(preload, sizeof(preload));
+    int rv =
+        flo_process_spawn_with(guard >= 0 ? argv : argv + 2, openssl, guard, ends[1], pid, err);
+    flo_fd_cleanup(&guard);
     close(ends[1]);
     flo_fd_cleanup(&said->fd);
     said->fd = ends[0];

@@ -148,10 +148,10 @@ static void a_child_gets_a_variable_that_we_do_not_have(void **state)
     setenv("FLO_OURS", "1", 1);
     unsetenv("FLO_GIVEN");
 
-    assert_int_equal(flo_process_spawn_with(argv, "FLO_GIVEN=2", -1, &pid, NULL), 0);
+    assert_int_equal(flo_process_spawn_with(argv, "FLO_GIVEN=2", -1, -1, &pid, NULL), 0);
     assert_int_equal(WEXITSTATUS(wait_exit(pid)), 0);
     setenv("FLO_GIVEN", "2", 1);
-    assert_int_equal(flo_process_spawn_with(argv, "FLO_GIVEN=3", -1, &pid, NULL), 0);
+    assert_int_equal(flo_process_spawn_with(argv, "FLO_GIVEN=3", -1, -1, &pid, NULL), 0);
     assert_int_equal(WEXITSTATUS(wait_exit(pid)), 0);
     unsetenv("FLO_GIVEN");
 }
