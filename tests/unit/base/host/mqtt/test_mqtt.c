@@ -473,7 +473,7 @@ static void pass(int client, size_t most)
         int from = both[1].revents != 0 ? 1 : 0;
         size_t room = from == 0 || most > sizeof(data) ? sizeof(data) : most;
         bytes = room == 0 ? 0 : read(both[from].fd, data, room);
-        if (bytes > 0 && write(both[1 - from].fd, data, (size_t)bytes) != bytes) {
+        if (bytes > 0 && send(both[1 - from].fd, data, (size_t)bytes, MSG_NOSIGNAL) != bytes) {
             bytes = 0;
         }
         most -= from == 1 && bytes > 0 ? (size_t)bytes : 0;
@@ -503,9 +503,6 @@ static void a_connection_that_is_cut_anywhere_is_no_refusal(void **state)
     int losses = 0;
 
     (void)state;
-    if (getenv("FLOTILLA_CUTS") == NULL) {
-        skip(); /* once in six runs the client stood still: to be found first */
-    }
     assert_int_equal(bind(listener, (struct sockaddr *)&address, bytes), 0);
     assert_int_equal(listen(listener, 8), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
@@ -514,7 +511,7 @@ static void a_connection_that_is_cut_anywhere_is_no_refusal(void **state)
         cut(listener);
     }
     close(listener);
-    snprintf(broker.url, sizeof(broker.url), "mqtts://localhost:%u", ntohs(address.sin_port));
+    snprintf(broker.url, sizeof(broker.url), "mqtts://127.0.0.1:%u", ntohs(address.sin_port));
     struct side *device = side_open(ID_A, NULL, 0, TOPIC_A);
 
     while (losses < 30) {
