@@ -98,8 +98,8 @@ void flo_text_clean(const char *text, size_t bytes, char *out, size_t out_bytes)
         if (c >= 0x80) {
             size_t left = bytes - i < 4 ? bytes - i : 4;
             whole = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-            is_plain = whole <= left && flo_utf8_valid(text + i, whole) == whole &&
-                       !is_command(text + i);
+            is_plain =
+                whole <= left && flo_utf8_valid(text + i, whole) == whole && !is_command(text + i);
         }
         size_t need = is_plain ? whole : 4;
         if (used + need >= out_bytes) {
