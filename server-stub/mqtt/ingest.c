@@ -292,6 +292,15 @@ static int witness(const struct flo_message *message, struct flo_err *err)
     return 0;
 }
 
+/* Returns a checksum of what rollouts use of a device's profile. */
+static uint32_t profile_sum(const struct flo_message *message)
+{
+    const struct flo_select_device *facts =
+        flo_fleet_facts_of(message->controller->store, message->device);
+
+    return facts == NULL ? 0 : flo_select_steady(facts);
+}
+
 static int on_reported(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -321,6 +330,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     }
     struct flo_fleet_model known[FLO_REPORTED_MODELS_MAX];
     size_t count = read_models(models, known);
+    uint32_t before = profile_sum(message);
     FLO_TRY(flo_fleet_device_reported(controller->store, message->device, text.data, message->json,
                                       profile.data, drifts(models), trust, known, count, err));
     FLO_TRY(look_at_top(message, top, err));
@@ -328,7 +338,9 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     FLO_TRY(witness(message, err));
     flo_telemetry_link_device(controller, message->device, facts);
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, message->device);
-    FLO_TRY(flo_rollouts_reported(controller, message->device, err));
+    if (profile_sum(message) != before) {
+        FLO_TRY(flo_rollouts_relabelled(controller, message->device, err));
+    }
     int rv = executions(message, models, err);
     flo_rollouts_holders_reported(controller, message->device);
     if (rv == 0 && !message->retained) {

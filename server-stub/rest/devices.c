@@ -48,7 +48,8 @@ static int read_request(const json_t *in, struct enrol *out, struct flo_err *err
     FLO_TRY(flo_json_opt_text(in, "serial", FLO_NAME_MAX, NULL, &out->serial, err));
     FLO_TRY(flo_json_opt_object(in, "labels", &out->labels, err));
     FLO_TRY(flo_json_opt_object(in, "profile", &out->profile, err));
-    return out->labels != NULL ? flo_labels_check(out->labels, err) : 0;
+    FLO_TRY(out->labels != NULL ? flo_labels_check(out->labels, err) : 0);
+    return flo_devices_zone_check(out->labels, err);
 }
 
 static int take_enrol_token(void *context, const struct flo_fleet_token *token)

@@ -224,3 +224,32 @@ int flo_select_key_compare(const struct flo_select_name *name, const struct flo_
     }
     return flo_natural_compare(a->text, strlen(a->text), b->text, strlen(b->text));
 }
+
+static uint32_t add_text(uint32_t sum, const char *text)
+{
+    return text == NULL ? sum + 1 : flo_crc32c(sum, text, strlen(text) + 1);
+}
+
+uint32_t flo_select_steady(const struct flo_select_device *device)
+{
+    uint32_t sum = add_text(0, device->zone);
+
+    for (size_t i = 0; i < FLO_SELECT_FIELDS; i++) {
+        const union flo_select_value *value = &device->values[i];
+        enum flo_select_kind kind = flo_select_facts[i].kind;
+        if (flo_select_facts[i].is_moving) {
+            continue;
+        }
+        if (kind == FLO_SELECT_TEXT) {
+            sum = add_text(sum, value->text);
+        } else if (kind == FLO_SELECT_NUMBER) {
+            sum = flo_crc32c(sum, &value->number, sizeof(value->number));
+        } else if (kind == FLO_SELECT_LIST) {
+            for (const char *const *text = value->list; text != NULL && *text != NULL; text++) {
+                sum = add_text(sum, *text);
+            }
+            sum = add_text(sum, NULL);
+        }
+    }
+    return sum;
+}

@@ -57,6 +57,9 @@ struct flo_select_device {
 };
 /* Returns the value of the device's label; "": it has none. */
 const char *flo_select_label_value(const struct flo_select_device *device, const char *key);
+/* Returns a checksum of the values that change only when somebody changes them, and of
+ * the time zone. */
+uint32_t flo_select_steady(const struct flo_select_device *device);
 /* Sets all values to unknown. */
 void flo_select_device_init(struct flo_select_device *device);
 

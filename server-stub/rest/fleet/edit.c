@@ -113,6 +113,7 @@ static int read_edit(struct flo_rest_call *call, struct before *before, struct f
         FLO_TRY(flo_groups_of_labels(call->controller, patch, may_label, call, err));
     }
     if (patch != NULL) {
+        FLO_TRY(flo_devices_zone_check(patch, err));
         FLO_TRY(flo_labels_merge(before->labels, patch, &is_news, err));
         flo_json_dump(before->labels, labels);
         edit->labels = labels->data;
@@ -172,6 +173,9 @@ static int label_one(struct flo_rest_call *call, const char *key, const json_t *
     bool is_news = false;
     int rv = flo_fleet_device_get(controller->store, key, take_before, &before, err);
 
+    if (rv == 0) {
+        rv = flo_devices_zone_check(patch, err);
+    }
     if (rv == 0) {
         rv = flo_labels_merge(before.labels, patch, &is_news, err);
     }

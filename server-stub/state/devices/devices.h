@@ -10,6 +10,10 @@
 
 struct flo_controller;
 
+#define FLO_ZONE_LABEL "tz" /* key of the label with a device's time zone */
+/* Checks that the zone in a device's new labels, if there is one, is known: a
+ * window would never open in another.  FLO_E_REST_MEANING, FLO_E_MEMORY. */
+FLO_MUST_USE int flo_devices_zone_check(const json_t *labels, struct flo_err *err);
 /* Retires a device.  From the commit on its certificates are refused, rollouts
  * no longer wait for the device, and its name is free. */
 FLO_MUST_USE int flo_devices_retire(struct flo_controller *controller, const char *id,

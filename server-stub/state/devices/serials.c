@@ -6,6 +6,7 @@
 
 #include "server-stub/core/select/labels.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/devices/devices.h"
 #include "server-stub/state/devices/serials.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
@@ -248,6 +249,7 @@ int flo_serials_prepare(struct flo_controller *controller, const json_t *item, s
                 : flo_fail(err, FLO_E_REST_MEANING, "`%.80s` is no serial number", said));
     if (labels != NULL) {
         FLO_TRY(flo_labels_check(labels, err));
+        FLO_TRY(flo_devices_zone_check(labels, err));
     }
     FLO_TRY(flo_fleet_serial_get(controller->store, serial, take_row, &row, &known, err));
     json_t *body = json_copy((json_t *)(uintptr_t)item);

@@ -10,9 +10,9 @@
 #include "base/zone.h"
 
 #include "server-stub/state/controller.h"
+#include "server-stub/state/devices/devices.h"
 #include "server-stub/state/rollouts/work.h"
 
-#define ZONE_LABEL "tz"
 #define SITE_LABEL "site"
 #define LOOK_MS 20000 /* interval at which the zones' offsets are updated */
 
@@ -69,13 +69,15 @@ static uint8_t zone_number(struct flo_rollout_entry *entry, const char *name)
 
 static uint8_t zone_of(struct flo_rollout_entry *entry, const struct flo_select_device *device)
 {
-    const char *label = flo_select_label_value(device, ZONE_LABEL);
+    const char *label = flo_select_label_value(device, FLO_ZONE_LABEL);
 
     if (!entry->core.window.is_local) {
         return zone_number(entry, entry->core.window.zone);
     }
-    uint8_t number = label[0] != '\0' ? zone_number(entry, label) : 0;
-    return number > 0 || device->zone == NULL ? number : zone_number(entry, device->zone);
+    if (label[0] != '\0') { /* an unknown zone means no other one: the device waits */
+        return zone_number(entry, label);
+    }
+    return device->zone == NULL ? 0 : zone_number(entry, device->zone);
 }
 
 /* ---- sites, strata and slots ---- */

@@ -86,19 +86,3 @@ int flo_rollouts_relabelled(struct flo_controller *controller, const char *devic
      * rollouts' priorities are checked again. */
     return is_any_held ? flo_rollouts_join(controller, device, err) : 0;
 }
-
-int flo_rollouts_reported(struct flo_controller *controller, const char *device,
-                          struct flo_err *err)
-{
-    for (size_t i = 0; i < controller->rollouts->count; i++) {
-        const struct flo_rollout_entry *entry = controller->rollouts->items[i];
-        size_t index = entry->core.window.is_local && entry->core.window.length_s > 0 &&
-                               flo_rollout_state_is_active(entry->core.state)
-                           ? flo_rollout_find(&entry->core, device)
-                           : SIZE_MAX;
-        if (index != SIZE_MAX && entry->core.members[index].place.zone == 0) {
-            return flo_rollouts_relabelled(controller, device, err);
-        }
-    }
-    return 0;
-}

@@ -272,18 +272,14 @@ enum flo_excuse flo_rollouts_excuse(struct flo_controller *controller,
  * device may drop it, and the device joins the rollouts that apply to it. */
 FLO_MUST_USE int flo_rollouts_reconsider(struct flo_controller *controller, const char *device,
                                          struct flo_err *err);
-/* Updates a device in all rollouts because its labels changed.  Limits and
- * windows use its present site and zone, even in a rollout with fixed members.
+/* Updates a device in all rollouts because its labels or its profile changed.  Limits
+ * and windows use its present site and zone, even in a rollout with fixed members.
  * It is also compared within its new slice, and stops if that slice is held. */
 FLO_MUST_USE int flo_rollouts_relabelled(struct flo_controller *controller, const char *device,
                                          struct flo_err *err);
 /* Adds a device to the rollouts of its groups. */
 FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller, const char *device,
                                    struct flo_err *err);
-/* Handles a device's report, which may contain a zone that was unknown
- * before. */
-FLO_MUST_USE int flo_rollouts_reported(struct flo_controller *controller, const char *device,
-                                       struct flo_err *err);
 /* Notes that a successfully updated member now reports another release, or this
  * release again. */
 void flo_rollouts_holders_reported(struct flo_controller *controller, const char *device);

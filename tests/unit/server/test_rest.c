@@ -122,6 +122,31 @@ static void an_operator_of_a_group_labels_nobody_into_another(void **state)
             asks(world, lab, "PATCH /v1/devices/gw-1", "{\"labels\":{\"site\":\"berlin\"}}"));
 }
 
+static void a_zone_that_is_none_is_refused_wherever_labels_come(void **state)
+{
+    static const char *const wrong[] = {"Mars/Olympus", "Paris",    "+27:00",
+                                        "../UTC",       "zone.tab", ""};
+    struct world *world = *state;
+    char body[200];
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        snprintf(body, sizeof(body), "{\"labels\":{\"tz\":\"%s\"}}", wrong[i]);
+        ANSWERS(world, 422, "is no time zone",
+                asks(world, world->admin, "PATCH /v1/devices/gw-1", body));
+        snprintf(body, sizeof(body), "{\"where\":\"name=gw-1\",\"labels\":{\"tz\":\"%s\"}}",
+                 wrong[i]);
+        ANSWERS(world, 422, "is no time zone", asks(world, world->admin, "POST /v1/labels", body));
+        snprintf(body, sizeof(body), "{\"items\":[{\"serial\":\"A1\",\"labels\":{\"tz\":\"%s\"}}]}",
+                 wrong[i]);
+        ANSWERS(world, 422, "is no time zone", asks(world, world->admin, "POST /v1/claims", body));
+    }
+    ANSWERS(world, 200, "Europe/Paris",
+            asks(world, world->admin, "PATCH /v1/devices/gw-1",
+                 "{\"labels\":{\"tz\":\"Europe/Paris\"}}"));
+    ANSWERS(world, 200, "gw-1",
+            asks(world, world->admin, "PATCH /v1/devices/gw-1", "{\"labels\":{\"tz\":null}}"));
+}
+
 static void peoples_calls_are_not_on_the_devices_listener(void **state)
 {
     struct world *world = *state;
@@ -725,6 +750,7 @@ int main(void)
         STORY(an_operator_of_a_group_does_nothing_for_others),
         STORY(an_operator_of_a_group_labels_nobody_into_another),
         STORY(peoples_calls_are_not_on_the_devices_listener),
+        STORY(a_zone_that_is_none_is_refused_wherever_labels_come),
         STORY(a_user_s_token_may_no_more_than_the_user),
         STORY(nobody_locks_everybody_out),
         STORY(what_is_not_known_does_nothing),

@@ -20,7 +20,8 @@ static int set_up(void **state)
     static const char *const labels[] = {
         "{\"site\":\"lyon\",\"hw\":\"rpi5\",\"tz\":\"Europe/Paris\"}",
         "{\"site\":\"oslo\",\"hw\":\"rpi4\",\"tz\":\"+05:30\"}",
-        "{\"site\":\"lyon\",\"hw\":\"rpi5\",\"tz\":\"No/Where\"}"};
+        "{\"site\":\"lyon\",\"hw\":\"rpi5\",\"tz\":\"No/Where\"}",
+        "{\"site\":\"lyon\",\"hw\":\"rpi5\"}"};
     const char groups[1][FLO_NAME_MAX + 1] = {"many"};
 
     assert_int_equal(world_setup(state), 0);
@@ -32,7 +33,9 @@ static int set_up(void **state)
         snprintf(name, sizeof(name), "many-%d", i);
         struct flo_fleet_device device = {.id = many_id(i),
                                           .name = name,
-                                          .labels = labels[i < 36 ? i % 2 : 2],
+                                          .labels = labels[i < 36   ? i % 2
+                                                           : i < 38 ? 2
+                                                                    : 3],
                                           .profile =
                                               i < 38 ? "{\"zone\":\"America/New_York\"}" : "{}",
                                           .groups = "[\"many\"]",
@@ -98,9 +101,8 @@ static void a_zone_is_a_label_or_what_the_device_reported(void **state)
     assert_string_equal(entry->own->zone_names.words[member(entry, 0)->place.zone - 1],
                         "Europe/Paris");
     assert_string_equal(entry->own->zone_names.words[member(entry, 1)->place.zone - 1], "+05:30");
-    /* A label that is no zone counts as none. */
-    assert_string_equal(entry->own->zone_names.words[member(entry, 36)->place.zone - 1],
-                        "America/New_York");
+    /* A label that is no zone means no other one. */
+    assert_int_equal(member(entry, 36)->place.zone, 0);
     assert_int_equal(member(entry, 38)->place.zone, 0);
 }
 
@@ -135,6 +137,39 @@ static void an_order_states_the_window_by_utc(void **state)
     assert_true(seen >= MANY / 2);
 }
 
+static void report_zone(struct world *world, int device, const char *zone)
+{
+    char topic[FLO_TOPIC_TEXT];
+    char text[512];
+
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/reported", many_id(device));
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"device\":\"%s\",\"profile\":{\"zone\":\"%s\"},"
+             "\"models\":[]}",
+             many_id(device), zone);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text), true, &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+/* Also while the device waits: its window is that of the place where it is. */
+static void a_zone_that_changes_is_taken_by_the_next_report(void **state)
+{
+    static const char *const zones[] = {"UTC", "Asia/Tokyo", "+02:00", "America/New_York"};
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"many\","
+                                                   "\"limits\":{\"window\":\"00:00-24:00\"}}");
+
+    for (size_t i = 0; i < FLO_COUNT(zones); i++) {
+        report_zone(world, 39, zones[i]);
+        assert_string_equal(entry->own->zone_names.words[member(entry, 39)->place.zone - 1],
+                            zones[i]);
+    }
+    report_zone(world, 0, "Asia/Tokyo"); /* its label counts */
+    assert_string_equal(entry->own->zone_names.words[member(entry, 0)->place.zone - 1],
+                        "Europe/Paris");
+}
+
 static void a_device_begins_when_its_zone_becomes_known(void **state)
 {
     struct world *world = *state;
@@ -142,19 +177,10 @@ static void a_device_begins_when_its_zone_becomes_known(void **state)
         start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"many\",\"rate\":"
                      "\"1000/s\",\"phases\":[{\"size\":\"100%\"}],\"limits\":"
                      "{\"window\":\"00:00-24:00\"}}");
-    char topic[FLO_TOPIC_TEXT];
-    char text[512];
 
     assert_non_null(entry);
     assert_int_equal(member(entry, 39)->state, FLO_EXECUTION_QUEUED);
-    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/reported", many_id(39));
-    snprintf(text, sizeof(text),
-             "{\"v\":2,\"device\":\"%s\",\"profile\":{\"zone\":\"UTC\"},"
-             "\"models\":[]}",
-             many_id(39));
-    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text), true, &world->err), 0);
-    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    report_zone(world, 39, "UTC");
     tick(world);
 
     assert_int_equal(member(entry, 39)->state, FLO_EXECUTION_NOTIFIED);
@@ -329,6 +355,8 @@ int main(void)
                                         world_teardown),
         cmocka_unit_test_setup_teardown(an_order_states_the_window_by_utc, set_up, world_teardown),
         cmocka_unit_test_setup_teardown(a_device_begins_when_its_zone_becomes_known, set_up,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(a_zone_that_changes_is_taken_by_the_next_report, set_up,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(a_window_in_a_zone_that_nobody_knows_is_refused, set_up,
                                         world_teardown),
