@@ -7,6 +7,22 @@
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
+/* Tells whether telemetry of the device counts as heard of it.  It does not before
+ * the device joined its rollouts, which it does with its first presence message.  Nor
+ * does it when the device is gone: it was sent before its last will, and only read
+ * after it, because another connection brings it. */
+static bool counts(struct flo_controller *controller, const char *device)
+{
+    struct flo_err err = {0};
+    bool out;
+
+    if (flo_fleet_device_has_come(controller->store, device, &out, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
+        return false; /* The next call tries the store again. */
+    }
+    return out && flo_fleet_is_online(controller->store, device);
+}
+
 static int hear(struct flo_controller *controller, const struct flo_lane_fact *facts, size_t count,
                 struct flo_err *err)
 {
@@ -22,18 +38,23 @@ static int hear(struct flo_controller *controller, const struct flo_lane_fact *f
     return flo_controller_end(controller, rv, err);
 }
 
-/* Tells whether the device joined its rollouts, which it does with its first
- * presence message.  Telemetry that arrives earlier is ignored. */
-static bool has_come(struct flo_controller *controller, const char *device)
+int flo_telemetry_feed_heard(struct flo_controller *controller, struct flo_lane_fact *facts,
+                             size_t count, struct flo_err *err)
 {
-    struct flo_err err = {0};
-    bool out;
+    size_t heard = 0;
 
-    if (flo_fleet_device_has_come(controller->store, device, &out, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
-        return false; /* The next call tries the store again. */
+    for (size_t i = 0; i < count; i++) {
+        if (counts(controller, facts[i].device)) {
+            facts[heard++] = facts[i];
+        }
     }
-    return out;
+    for (size_t i = 0; i < heard; i++) {
+        flo_fleet_device_heard(controller->store, facts[i].device, facts[i].seen_at_ms,
+                               facts[i].rss_bytes);
+        flo_fleet_device_ttft(controller->store, facts[i].device, facts[i].ttft_us);
+    }
+    return heard > 0 && flo_rollouts_any_active(controller) ? hear(controller, facts, heard, err)
+                                                            : 0;
 }
 
 static void on_news(void *context)
@@ -43,16 +64,7 @@ static void on_news(void *context)
     size_t count;
     struct flo_lane_fact *facts = flo_lane_facts(controller->lane, &count);
 
-    for (size_t i = 0; i < count; i++) {
-        if (!has_come(controller, facts[i].device)) {
-            continue;
-        }
-        flo_fleet_device_heard(controller->store, facts[i].device, facts[i].seen_at_ms,
-                               facts[i].rss_bytes);
-        flo_fleet_device_ttft(controller->store, facts[i].device, facts[i].ttft_us);
-    }
-    if (count > 0 && flo_rollouts_any_active(controller) &&
-        hear(controller, facts, count, &err) < 0) {
+    if (flo_telemetry_feed_heard(controller, facts, count, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
     }
     if (count > 0) {

@@ -6,6 +6,13 @@
 #include "server-stub/state/controller.h"
 
 struct event_base;
+struct flo_lane_fact;
+
+/* Counts devices as heard of by their telemetry, unless they are gone.  Reorders
+ * `facts`. */
+FLO_MUST_USE int flo_telemetry_feed_heard(struct flo_controller *controller,
+                                          struct flo_lane_fact *facts, size_t count,
+                                          struct flo_err *err);
 
 /* Starts the telemetry thread. With an embedded broker the thread gets a
  * connection of its own. */

@@ -1,10 +1,12 @@
 /* Messages in, rollouts and newcomers: what comes out of a controller. */
 #include <flotilla/errors/rollout.h>
 
+#include "server-stub/mqtt/telemetry_feed.h"
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/rollouts/updates.h"
 #include "server-stub/state/rollouts/view.h"
 #include "server-stub/state/rollouts/work.h"
+#include "server-stub/telemetry/lane.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
 #include "unit/server/store/store.h"
@@ -130,6 +132,29 @@ static void a_device_speaks_only_for_itself(void **state)
              ids[canary]);
     send(world, other, "reported", text);
     assert_int_equal(world->ingest.dropped, dropped + 1);
+}
+
+/* The lane's connection brings telemetry later than the last will. */
+static void telemetry_from_before_its_death_brings_nobody_back(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"size\":\"100%\"}]}");
+    struct flo_lane_fact fact = {.seen_at_ms = 1};
+
+    assert_non_null(entry);
+    size_t index = flo_rollout_find(&entry->core, ids[0]);
+    assert_int_not_equal(index, SIZE_MAX);
+    send(world, 0, "presence", "{\"v\":1,\"online\":false}");
+    bool was_away = entry->core.members[index].is_away;
+    bool was_online = entry->core.members[index].is_online;
+    snprintf(fact.device, sizeof(fact.device), "%s", ids[0]);
+    assert_int_equal(flo_telemetry_feed_heard(world->controller, &fact, 1, &world->err), 0);
+    assert_int_equal(entry->core.members[index].is_away, was_away);
+    assert_int_equal(entry->core.members[index].is_online, was_online);
+    assert_false(was_online);
+    send(world, 0, "presence", "{\"v\":1,\"online\":true}");
+    assert_true(entry->core.members[index].is_online);
 }
 
 static void who_was_retired_says_nothing_any_more(void **state)
@@ -677,6 +702,7 @@ int main(void)
         WITH_WORLD(what_a_device_has_forgotten_is_not_awaited),
         WITH_WORLD(what_a_device_forgot_is_superseded_by_what_it_should_do),
         WITH_WORLD(a_report_corrects_a_failure_of_a_device_that_went_on),
+        WITH_WORLD(telemetry_from_before_its_death_brings_nobody_back),
         WITH_WORLD(who_was_retired_says_nothing_any_more),
         WITH_WORLD(a_word_about_another_release_moves_no_rollout),
         WITH_WORLD(an_event_that_comes_twice_counts_once),
