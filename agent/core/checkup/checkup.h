@@ -16,8 +16,8 @@ struct flo_sensed {
     uint64_t cgroup_bytes;     /* memory in use in the tightest cgroup (memory.current) */
     uint64_t cgroup_bytes_max; /* memory limit of the tightest cgroup (memory.max); 0: no limit */
     bool has_zone;
-    int64_t zone_mc; /* temperature of the hottest thermal zone, in 1/1000 degree C */
-    int64_t trip_mc; /* passive trip point of the hottest zone, in 1/1000 degree C; 0: none */
+    int64_t zone_mc; /* temperature of the zone nearest to its trip point, 1/1000 degree C */
+    int64_t trip_mc; /* that trip point; 0: no zone has one */
     bool is_discharging;
     int32_t battery_pct;               /* -1: none */
     uint32_t load_centi;               /* load average of the last minute, in 1/100 */

@@ -23,7 +23,6 @@
 #define MEMORY_FREE_MIN (UINT64_C(64) << 20)
 #define CERTIFICATE_DAYS_MIN 14
 #define HEAT_MARGIN_MC 5000
-#define TRIP_STANDARD_MC 80000
 #define BATTERY_LOW_PCT 20
 #define CLOCK_PART 70 /* % of the highest clock; a lower clock is a finding */
 
@@ -250,9 +249,9 @@ static void find_load(const struct flo_checkup *c, struct flo_findings *out)
 static void find_power(const struct flo_checkup *c, struct flo_findings *out)
 {
     const struct flo_sensed *s = &c->sensed;
-    int64_t trip = s->trip_mc > 0 ? s->trip_mc : TRIP_STANDARD_MC;
+    int64_t trip = s->trip_mc;
 
-    if (s->has_zone && s->zone_mc >= trip - HEAT_MARGIN_MC) {
+    if (s->has_zone && trip > 0 && s->zone_mc >= trip - HEAT_MARGIN_MC) {
         numbers(add(out, FLO_FINDING_HEAT, "%lld.%lld °C, its limit is %lld",
                     (long long)(s->zone_mc / 1000), (long long)(s->zone_mc / 100 % 10),
                     (long long)(trip / 1000)),

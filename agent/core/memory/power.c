@@ -4,7 +4,6 @@
 
 #include <assert.h>
 
-#define HOT_MC 80000 /* temperature at which a device without a trip point is hot */
 /* difference between the trip point and the temperature at which a device is
  * hot */
 #define HOT_BELOW_MC 5000
@@ -16,7 +15,7 @@
 
 static void heat(struct flo_power *power, const struct flo_power_sample *sample)
 {
-    int64_t hot = sample->trip_mc > 0 ? sample->trip_mc - HOT_BELOW_MC : HOT_MC;
+    int64_t hot = sample->trip_mc > 0 ? sample->trip_mc - HOT_BELOW_MC : INT64_MAX;
     if (sample->zone_mc >= hot) {
         power->is_hot = true;
     }

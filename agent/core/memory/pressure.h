@@ -75,8 +75,8 @@ void flo_pressure_say(const struct flo_pressure_sample *sample, enum flo_pressur
 
 struct flo_power_sample {
     uint64_t now_ms;
-    int64_t zone_mc;     /* temperature of the hottest thermal zone, in 1/1000 degree C */
-    int64_t trip_mc;     /* passive trip point of the hottest zone, in 1/1000 degree C; 0: none */
+    int64_t zone_mc;     /* temperature of the zone nearest to its trip point, 1/1000 degree C */
+    int64_t trip_mc;     /* that trip point; 0: no zone has one, so none is hot */
     bool is_discharging; /* runs on battery */
     int32_t battery_pct; /* -1: none */
 };

@@ -163,12 +163,15 @@ static void read_cgroup(const char *root, struct flo_sensed *out)
 
 /* ---- heat ---- */
 
-/* Returns the lowest passive trip point of a zone; 0: the zone has none. */
-static int64_t passive_trip(const char *root, const char *zone)
+#define END_MC 25000
+
+/* Returns the temperature at which the kernel slows down for this zone: its lowest
+ * passive trip point, or END_MC below the one at which it ends.  0: it has neither. */
+static int64_t trip_of(const char *root, const char *zone)
 {
     char path[512];
     char type[TEXT_BYTES];
-    int64_t least = 0;
+    int64_t passive = INT64_MAX, end = INT64_MAX;
     int64_t value;
 
     for (int i = 0; i < 16; i++) {
@@ -177,12 +180,29 @@ static int64_t passive_trip(const char *root, const char *zone)
             break;
         }
         snprintf(path, sizeof(path), "/sys/class/thermal/%s/trip_point_%d_temp", zone, i);
-        if (strncmp(type, "passive", 7) == 0 && read_number(root, path, &value) && value > 0 &&
-            (least == 0 || value < least)) {
-            least = value;
+        if (!read_number(root, path, &value) || value <= 0) {
+            continue;
+        }
+        if (strncmp(type, "passive", 7) == 0) {
+            passive = value < passive ? value : passive;
+        } else if (strncmp(type, "hot", 3) == 0 || strncmp(type, "critical", 8) == 0) {
+            end = value < end ? value : end;
         }
     }
-    return least;
+    if (passive == INT64_MAX && end < INT64_MAX && end > END_MC) {
+        passive = end - END_MC;
+    }
+    return passive < INT64_MAX ? passive : 0;
+}
+
+/* Tells whether a zone says more than the one before: it is nearer to its own trip
+ * point.  Of zones without one, the hottest is named, if there is no other. */
+static bool says_more(const struct flo_sensed *out, int64_t value, int64_t trip)
+{
+    if (!out->has_zone || (trip > 0) != (out->trip_mc > 0)) {
+        return !out->has_zone || trip > 0;
+    }
+    return trip > 0 ? trip - value < out->trip_mc - out->zone_mc : value > out->zone_mc;
 }
 
 static void read_zone(const char *root, const char *zone, struct flo_sensed *out)
@@ -197,12 +217,15 @@ static void read_zone(const char *root, const char *zone, struct flo_sensed *out
     /* The PMIC-Die sensor of Jetson boards always says 100 °C, so it is not
      * used. */
     if (strncmp(type, "PMIC-Die", 8) == 0 || !read_number(root, path, &value) || value <= -100000 ||
-        value >= 300000 || (out->has_zone && value <= out->zone_mc)) {
+        value >= 300000) {
         return;
     }
-    out->has_zone = true;
-    out->zone_mc = value;
-    out->trip_mc = passive_trip(root, zone);
+    int64_t trip = trip_of(root, zone);
+    if (says_more(out, value, trip)) {
+        out->has_zone = true;
+        out->zone_mc = value;
+        out->trip_mc = trip;
+    }
 }
 
 /* ---- battery ---- */

@@ -106,6 +106,60 @@ static void every_sensor_is_read(void **state)
     assert_true(sensed.clock_khz_max == 1800000);
 }
 
+/* Zones, each "type temperature trips...", and which one is told. */
+static void the_zone_nearest_to_its_own_trip_point_counts(void **state)
+{
+    static const struct {
+        const char *zones[3];
+        int64_t zone_mc, trip_mc;
+    } tables[] = {
+        {{"cpu 92000 passive:90000", "gpu 96000 passive:105000"}, 92000, 90000},
+        {{"gpu 96000 passive:105000", "cpu 92000 passive:90000"}, 92000, 90000},
+        {{"cpu 60000 passive:90000", "gpu 90000 passive:105000"}, 90000, 105000},
+        {{"wifi 82000", "cpu 50000 passive:90000"}, 50000, 90000},
+        {{"cpu 50000 passive:90000", "wifi 82000"}, 50000, 90000},
+        {{"wifi 82000", "nvme 40000"}, 82000, 0},
+        {{"nvme 40000", "wifi 82000"}, 82000, 0},
+        {{"cpu 70000 critical:110000"}, 70000, 85000},
+        {{"cpu 70000 critical:110000 passive:80000 passive:95000"}, 70000, 80000},
+        {{"cpu 70000 hot:100000 critical:110000"}, 70000, 75000},
+        {{"acpi 30000 active:50000 critical:0", "cpu 20000"}, 30000, 0},
+        {{"PMIC-Die 100000 passive:90000", "cpu 45000 passive:85000"}, 45000, 85000},
+        {{"cpu -40000 passive:90000", "gpu -50000 passive:30000"}, -50000, 30000},
+    };
+    char path[160], type[32], line[160];
+    struct flo_sensed sensed;
+
+    for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
+        for (int z = 0; z < 3 && tables[t].zones[z] != NULL; z++) {
+            int temp = 0, used = 0, chars = 0, trip = 0;
+            sscanf(tables[t].zones[z], "%31s %d%n", type, &temp, &used);
+            snprintf(path, sizeof(path), "/sys/class/thermal/thermal_zone%d/type", z);
+            put(path, type);
+            snprintf(path, sizeof(path), "/sys/class/thermal/thermal_zone%d/temp", z);
+            snprintf(line, sizeof(line), "%d\n", temp);
+            put(path, line);
+            for (const char *at = tables[t].zones[z] + used;
+                 sscanf(at, " %31[a-z]:%d%n", type, &temp, &chars) == 2; at += chars, trip++) {
+                snprintf(path, sizeof(path), "/sys/class/thermal/thermal_zone%d/trip_point_%d_type",
+                         z, trip);
+                put(path, type);
+                snprintf(path, sizeof(path), "/sys/class/thermal/thermal_zone%d/trip_point_%d_temp",
+                         z, trip);
+                snprintf(line, sizeof(line), "%d\n", temp);
+                put(path, line);
+            }
+        }
+        flo_sensors_read(root, &sensed);
+        if (sensed.zone_mc != tables[t].zone_mc || sensed.trip_mc != tables[t].trip_mc) {
+            fail_msg("table %zu: %lld of %lld", t, (long long)sensed.zone_mc,
+                     (long long)sensed.trip_mc);
+        }
+        assert_int_equal(end(state), 0);
+        assert_int_equal(begin(state), 0);
+    }
+}
+
 static void page_cache_that_nobody_used_is_not_in_use(void **state)
 {
     struct flo_sensed sensed;
@@ -241,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_machine_that_says_nothing_reads_as_nothing, begin, end),
         cmocka_unit_test_setup_teardown(every_sensor_is_read, begin, end),
+        cmocka_unit_test_setup_teardown(the_zone_nearest_to_its_own_trip_point_counts, begin, end),
         cmocka_unit_test_setup_teardown(page_cache_that_nobody_used_is_not_in_use, begin, end),
         cmocka_unit_test_setup_teardown(a_cgroup_of_version_1_is_read_too, begin, end),
         cmocka_unit_test_setup_teardown(garbage_is_no_number, begin, end),

@@ -284,13 +284,15 @@ static void heat_halves_the_threads_until_it_was_cool_for_two_minutes(void **sta
     assert_false(holds(power_now(&power, 131, 70000, -1), FLO_PRESSURE_LIMIT_BATCH));
 }
 
-static void a_zone_without_a_trip_point_is_hot_at_eighty_degrees(void **state)
+static void a_zone_without_a_trip_point_is_not_feared(void **state)
 {
     struct flo_power power = {0};
-    struct flo_power_sample sample = {.zone_mc = 79999, .battery_pct = -1};
+    struct flo_power_sample sample = {.zone_mc = 99000, .battery_pct = -1};
     (void)state;
     assert_false(flo_power_sample(&power, &sample));
-    sample.zone_mc = 80000;
+    sample.trip_mc = 105000;
+    assert_false(flo_power_sample(&power, &sample));
+    sample.zone_mc = 100000;
     assert_true(flo_power_sample(&power, &sample));
     assert_int_equal(flo_pressure_limits(&calm, &power, 1).threads_max, 1);
 }
@@ -486,7 +488,7 @@ int main(void)
         cmocka_unit_test(a_larger_variant_without_room_lets_others_come_back),
         cmocka_unit_test(a_smaller_variant_of_an_earlier_life_goes_back_too),
         cmocka_unit_test(heat_halves_the_threads_until_it_was_cool_for_two_minutes),
-        cmocka_unit_test(a_zone_without_a_trip_point_is_hot_at_eighty_degrees),
+        cmocka_unit_test(a_zone_without_a_trip_point_is_not_feared),
         cmocka_unit_test(a_low_battery_stops_updates_then_loads_on_demand),
         cmocka_unit_test(batch_requests_wait_while_memory_is_short_and_half_a_minute),
         cmocka_unit_test(each_step_is_said_with_what_it_gives_up),
