@@ -300,6 +300,65 @@ static void two_damaged_records_are_reported_and_healed_by_a_write(void **state)
     assert_false(slots.is_repaired);
 }
 
+/* A whole record, by its checksum, that says what no agent wrote. */
+static void a_record_that_cannot_be_is_reported(void **state)
+{
+    static const struct {
+        size_t at;
+        uint8_t value;
+        const char *word;
+    } wrong[] = {
+        {464, 'T', "of another model"},
+        {266, 9, "phase 9"},
+        {266, 0, "phase 0"},
+        {80, 0, "phase 2"},
+        {539, 1, "denials"},
+        {264, 4, "statement 4"},
+        {265, 4, "statement 0/4"},
+        {544 + 48, FLO_DENIAL_CAUSES, "cause"},
+        {536, 49, "49 denials"},
+    };
+    struct world *world = *state;
+    struct flo_slots slots = {.model = "tiny", .denial_count = 1};
+    uint8_t record[4096], crc[4];
+
+    slots.phase = FLO_SLOT_TRIAL;
+    memset(slots.candidate.bytes, 0, sizeof(slots.candidate.bytes));
+    slots.candidate.bytes[0] = 1;
+    slots.denials[0].release = digest_of(7);
+    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err), 0);
+    int fd = open_file(world, "slots/tiny.bin", O_RDWR);
+    assert_int_equal(pread(fd, record, sizeof(record), 0), sizeof(record));
+    for (size_t i = 0; i < FLO_COUNT(wrong); i++) {
+        struct flo_slots got;
+        uint8_t before = record[wrong[i].at];
+        record[wrong[i].at] = wrong[i].value;
+        flo_put_u32(crc, flo_crc32c(0, record, sizeof(record) - 4));
+        assert_int_equal(pwrite(fd, record, sizeof(record) - 4, 0), sizeof(record) - 4);
+        assert_int_equal(pwrite(fd, crc, 4, sizeof(record) - 4), 4);
+        record[wrong[i].at] = before;
+        assert_int_equal(flo_store_slots_read(world->store, "tiny", &got, &world->err),
+                         FLO_E_STATE_SLOT);
+        if (strstr(world->err.what, wrong[i].word) == NULL) {
+            fail_msg("%zu: %s", wrong[i].at, world->err.what);
+        }
+        assert_int_equal(got.generation, 0);
+    }
+    close(fd);
+}
+
+static void a_model_whose_name_leads_elsewhere_has_no_record(void **state)
+{
+    struct world *world = *state;
+    struct flo_slots slots = {.model = "../tiny"};
+
+    assert_int_equal(flo_store_slots_read(world->store, "../tiny", &slots, &world->err),
+                     FLO_E_META_NAME);
+    assert_int_equal(flo_store_slots_remove(world->store, "../tiny", &world->err), FLO_E_META_NAME);
+    snprintf(slots.model, sizeof(slots.model), "../tiny");
+    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err), FLO_E_META_NAME);
+}
+
 static void a_file_of_any_length_of_garbage_is_reported(void **state)
 {
     struct world *world = *state;
@@ -476,6 +535,8 @@ int main(void)
         with_store(a_record_that_was_not_synced_is_written_there_again),
         with_store(two_damaged_records_are_reported_and_healed_by_a_write),
         with_store(a_file_of_any_length_of_garbage_is_reported),
+        with_store(a_record_that_cannot_be_is_reported),
+        with_store(a_model_whose_name_leads_elsewhere_has_no_record),
         with_store(the_device_record_survives_a_write_torn_at_any_sector_and_byte),
         with_store(a_second_holder_is_told_the_pid_of_the_first),
         with_store(a_folder_that_others_may_enter_is_refused),
