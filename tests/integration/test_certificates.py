@@ -78,7 +78,8 @@ def pairs(device):
 def context(up, pair):
     one = ssl.create_default_context(
         cafile=os.path.join(up.dir, "controller", "pki", "ca.pem"))
-    one.load_cert_chain(pair, pair)
+    if pair is not None:
+        one.load_cert_chain(pair, pair)
     return one
 
 
@@ -140,6 +141,10 @@ def renews(up, pair):
 def log_of(device):
     with open(device.log, errors="replace") as file:
         return file.read()
+
+
+def test_who_shows_no_certificate_gets_none(up):
+    assert renews(up, None) == (401, "rest.auth")
 
 
 def test_devices_renew_while_they_answer_and_update(up):

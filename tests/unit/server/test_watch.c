@@ -180,9 +180,58 @@ static void the_last_word_about_an_alert_is_its_state(void **state)
     free(receiver);
 }
 
+/* ---- bounds ---- */
+
+static int set_rule(struct world *world, const char *name, json_t *rule)
+{
+    begin(world);
+    int rv = flo_watch_rule_set(world->controller, name, rule, &world->err);
+    rv = flo_controller_end(world->controller, rv, &world->err);
+    json_decref(rule);
+    return rv;
+}
+
+static json_t *rule_of(const char *where)
+{
+    return json_pack("{s:s,s:i,s:i,s:i,s:i,s:i}", "where", where, "above", 10, "clear", 5, "for_ms",
+                     60000, "keep_ms", 30000, "repeat_ms", 600000);
+}
+
+static void one_rule_too_many_is_refused_and_all_others_stand(void **state)
+{
+    struct world *world = *state;
+    const struct flo_watches *watch = world->controller->watch;
+    char name[16];
+    size_t before = watch->rule_count;
+
+    for (size_t i = before; i < FLO_WATCH_RULES_MAX; i++) {
+        snprintf(name, sizeof(name), "r-%zu", i);
+        assert_int_equal(set_rule(world, name, rule_of("temperature>85")), 0);
+    }
+    assert_int_equal(set_rule(world, "r-more", rule_of("temperature>85")), FLO_E_REST_LIMIT);
+    assert_int_equal(watch->rule_count, FLO_WATCH_RULES_MAX);
+    assert_null(flo_watch_rule_find(world->controller, "r-more"));
+    assert_int_equal(set_rule(world, name, rule_of("temperature>85")), 0); /* one that is there */
+}
+
+static void a_rule_that_says_nothing_changes_nothing(void **state)
+{
+    struct world *world = *state;
+    size_t before = world->controller->watch->rule_count;
+
+    assert_true(set_rule(world, "odd", json_pack("{s:s}", "when", "it rains")) < 0);
+    assert_true(set_rule(world, "odd", rule_of("temperature>")) < 0);
+    assert_int_equal(world->controller->watch->rule_count, before);
+    assert_null(flo_watch_rule_find(world->controller, "odd"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(one_rule_too_many_is_refused_and_all_others_stand,
+                                        world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_rule_that_says_nothing_changes_nothing, world_setup,
+                                        world_teardown),
         cmocka_unit_test_setup_teardown(the_last_word_about_an_alert_is_its_state, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(an_alert_that_comes_and_goes_leaves_no_other_out,
