@@ -1,7 +1,7 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
 .PHONY: help deps configure browser build build-tests demo demo-real demo-clean quick test lanes test-all test-steady tests-table check tidy bench bench-engine bench-fleet bench-gates \
-        sweep fuzz docs hooks install packages clean
+        sweep mutants fuzz docs hooks install packages clean
 
 BIN := build/bin
 BUILD := build/release
@@ -82,6 +82,9 @@ tidy: build ## clang-tidy over the product (.clang-tidy); exceptions: tools/tidy
 
 sweep: build ## kill updater and agent at every change to the disk, cut the power behind each
 	@cmake --build build/release --target sweep
+
+mutants: build-tests ## 200 drawn checks, bounds and syncs, each broken: which test notices?
+	@tests/mutants/drawn.py --count 200
 
 fuzz: ## each fuzz target for SECONDS (default 60)
 	@tests/lanes/fuzz.sh $(or $(SECONDS),60)
