@@ -30,7 +30,7 @@ import growth  # noqa: E402
 
 SOURCES = re.compile(r"(agent|base|engine|proto|server-stub|updater)/.*\.c$")
 NOT_HERE = re.compile(r"engine/(llama|example|kernel/arm)/|absent|/[^/]*_main\.c$|/main\.c$")
-# What fails only without memory is for e2e_starved.
+# e2e_starved plays what fails only without memory.
 WITHOUT_MEMORY = re.compile(r"\)\s*\{\s*(return|rv =)?\s*flo_fail\(\w+, FLO_E_MEMORY")
 TESTS_MAX = 12  # of a source, the nearest ones
 HANG_FACTOR, HANG_S = 10, 30

@@ -196,7 +196,7 @@ static int64_t trip_of(const char *root, const char *zone)
 }
 
 /* Tells whether a zone says more than the one before: it is nearer to its own trip
- * point.  Of zones without one, the hottest is named, if there is no other. */
+ * point.  The hottest zone without one is named if no zone has one. */
 static bool says_more(const struct flo_sensed *out, int64_t value, int64_t trip)
 {
     if (!out->has_zone || (trip > 0) != (out->trip_mc > 0)) {
