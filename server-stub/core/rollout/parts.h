@@ -96,22 +96,6 @@ void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index);
  * a spread phase. */
 bool flo_rollout_needs_own(const struct flo_rollout *rollout,
                            const struct flo_rollout_member *member);
-/* Reason why a queued member of a phase that began is not ordered to update,
- * other than pace and limits. */
-enum flo_hold {
-    FLO_HOLD_NONE,
-    FLO_HOLD_WINDOW,
-    FLO_HOLD_ZONE, /* the rollout has a time window, but the member's time zone is unknown */
-    FLO_HOLD_OFFLINE,
-    FLO_HOLD_RETRY,
-    FLO_HOLD_APPROVAL, /* a rule of a group of the device asks for an approval */
-    FLO_HOLD_FREEZE    /* a change freeze of a group of the device is active */
-};
-/* Returns the reason why a queued member is not ordered to update now.
- * *until_ms gets the end of the reason, or UINT64_MAX. */
-enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
-                                  const struct flo_rollout_member *member, uint64_t now_ms,
-                                  uint64_t *until_ms);
 /* Picks the devices of spread phases from the strata: members swap buckets
  * (pace/spread.c).  Called once the phases have their sizes. */
 void flo_rollout_spread(struct flo_rollout *rollout, uint32_t first);
@@ -173,10 +157,6 @@ void flo_rollout_studied(struct flo_rollout *rollout, const struct flo_rollout_e
 /* Called after every event: checks gates, leaves phases, ends the rollout. */
 void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions);
-static inline uint64_t flo_rollout_wall_ms(const struct flo_rollout *rollout, uint64_t now_ms)
-{
-    return (uint64_t)((int64_t)now_ms + rollout->wall_ahead_ms);
-}
 /* Returns the time at which the present state expires, by the wall clock; 0:
  * never. */
 uint64_t flo_rollout_end_ms(const struct flo_rollout *rollout);

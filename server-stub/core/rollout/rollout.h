@@ -584,4 +584,26 @@ void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out, size_
 void flo_rollout_trace(const struct flo_rollout *rollout, const struct flo_rollout_event *event,
                        const struct flo_rollout_actions *actions, struct flo_buf *out);
 
+/* Reason why a queued member of a phase that began is not ordered to update,
+ * other than pace and limits. */
+enum flo_hold {
+    FLO_HOLD_NONE,
+    FLO_HOLD_WINDOW,
+    FLO_HOLD_ZONE, /* the rollout has a time window, but the member's time zone is unknown */
+    FLO_HOLD_OFFLINE,
+    FLO_HOLD_RETRY,
+    FLO_HOLD_APPROVAL, /* a rule of a group of the device asks for an approval */
+    FLO_HOLD_FREEZE    /* a change freeze of a group of the device is active */
+};
+/* Returns the reason why a queued member is not ordered to update now.
+ * *until_ms gets the end of the reason, or UINT64_MAX. */
+enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
+                                  const struct flo_rollout_member *member, uint64_t now_ms,
+                                  uint64_t *until_ms);
+/* Returns a time of the step's events by the wall clock. */
+static inline uint64_t flo_rollout_wall_ms(const struct flo_rollout *rollout, uint64_t now_ms)
+{
+    return (uint64_t)((int64_t)now_ms + rollout->wall_ahead_ms);
+}
+
 #endif

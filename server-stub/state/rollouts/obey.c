@@ -23,30 +23,73 @@ void flo_rollouts_ask(const struct flo_controller *controller,
     }
 }
 
-bool flo_rollouts_held_why(const struct flo_controller *controller, const struct flo_rollout *core,
-                           const struct flo_rollout_member *member, char *out)
+/* Writes what a queued member waits for, whose phase began and which no rule holds. */
+static bool waits_for(const struct flo_controller *controller,
+                      const struct flo_rollout_entry *entry,
+                      const struct flo_rollout_member *member, char *out, uint64_t *until_at_ms)
 {
+    const struct flo_rollout *core = &entry->core;
+    uint64_t until_ms;
+    char at[25] = "";
+
+    enum flo_hold hold =
+        flo_rollout_hold_of(core, member, flo_controller_now_ms(controller), &until_ms);
+    if (until_ms != UINT64_MAX) {
+        *until_at_ms = flo_rollout_wall_ms(core, until_ms);
+        flo_time_text(*until_at_ms, at);
+    }
+    switch (hold) {
+    case FLO_HOLD_WINDOW:
+        snprintf(out, FLO_RULE_TEXT, "its window, which opens at %s (%s)", at,
+                 entry->own->zone_names.words[member->place.zone - 1]);
+        return true;
+    case FLO_HOLD_ZONE:
+        snprintf(out, FLO_RULE_TEXT, "a time zone for its window: give it the label tz");
+        return true;
+    case FLO_HOLD_RETRY:
+        snprintf(out, FLO_RULE_TEXT, "its next try, at %s", at);
+        return true;
+    case FLO_HOLD_OFFLINE:
+        snprintf(out, FLO_RULE_TEXT, "its return: it is away");
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool flo_rollouts_held_why(const struct flo_controller *controller,
+                           const struct flo_rollout_entry *entry,
+                           const struct flo_rollout_member *member, char *out,
+                           uint64_t *until_at_ms)
+{
+    const struct flo_rollout *core = &entry->core;
     struct flo_rule_answer answer = {.hold = FLO_RULE_FREE};
 
-    if (member->state == FLO_EXECUTION_QUEUED && tells(core)) {
-        flo_rules_ask(controller, member->device, FLO_ORDER_DEPLOY, core->approvals, &answer);
+    *until_at_ms = 0;
+    if (member->state != FLO_EXECUTION_QUEUED) {
+        return false;
     }
+    flo_rollouts_ask(controller, entry, member->device, &answer);
     if (answer.hold != FLO_RULE_FREE) {
         flo_rule_text(&answer, core->approvals, out);
+        return true;
     }
-    return answer.hold != FLO_RULE_FREE;
+    return core->state == FLO_ROLLOUT_RUNNING && member->phase <= core->phase &&
+           waits_for(controller, entry, member, out, until_at_ms);
 }
 
 json_t *flo_rollouts_kept_from(const struct flo_controller *controller, const char *device)
 {
     json_t *list = json_array();
     char why[FLO_RULE_TEXT];
+    uint64_t until_at_ms;
 
     for (size_t i = 0; i < controller->rollouts->count; i++) {
-        const struct flo_rollout *core = &controller->rollouts->items[i]->core;
+        const struct flo_rollout_entry *entry = controller->rollouts->items[i];
+        const struct flo_rollout *core = &entry->core;
         size_t index = flo_rollout_find(core, device);
         if (index != SIZE_MAX &&
-            flo_rollouts_held_why(controller, core, &core->members[index], why)) {
+            flo_rollouts_held_why(controller, entry, &core->members[index], why, &until_at_ms)) {
             json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "rollout", core->id, "release",
                                                   core->release, "why", why));
         }

@@ -17,12 +17,14 @@
 
 /* ---- a view ---- */
 
-static json_t *view_of(struct flo_controller *controller, const struct flo_rollout *core,
+static json_t *view_of(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                        const struct flo_rollout_member *member)
 {
+    const struct flo_rollout *core = &entry->core;
     const struct flo_select_device *facts = flo_fleet_facts_of(controller->store, member->device);
     bool stays = flo_rollout_member_stays(member);
     char why[FLO_RULE_TEXT];
+    uint64_t until_at_ms;
 
     json_t *json = json_pack(
         "{s:s,s:o,s:b,s:i,s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:I,s:n}", "id", member->device, "name",
@@ -35,8 +37,11 @@ static json_t *view_of(struct flo_controller *controller, const struct flo_rollo
         (int)(member->lateness == FLO_LATENESS_OVERDUE), "away", (int)member->is_away, "back",
         (int)(member->is_back && !stays), "stays", (int)stays, "attempt", (int)member->attempt,
         "since_at_ms", (json_int_t)member->since_at_ms, "error");
-    if (flo_rollouts_held_why(controller, core, member, why)) {
+    if (flo_rollouts_held_why(controller, entry, member, why, &until_at_ms)) {
         json_object_set_new(json, "reason", json_string(why));
+        if (until_at_ms > 0) {
+            json_object_set_new(json, "until_at_ms", flo_json_u64(until_at_ms));
+        }
     }
     return json;
 }
@@ -69,7 +74,7 @@ static int take_said(void *context, const struct flo_rollout_member *row, const 
 }
 
 /* Creates the JSON of these members, in their order. */
-static int show(struct flo_controller *controller, const struct flo_rollout *core,
+static int show(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                 const struct flo_rollout_member *const *members, size_t count, json_t **out,
                 struct flo_err *err)
 {
@@ -82,18 +87,18 @@ static int show(struct flo_controller *controller, const struct flo_rollout *cor
         rv = flo_fail(err, FLO_E_MEMORY, "a list of %zu device%s", count, flo_s(count));
     }
     for (size_t i = 0; i < count && rv == 0; i++) {
-        json_t *one = view_of(controller, core, members[i]);
+        json_t *one = view_of(controller, entry, members[i]);
         devices[i] = members[i]->device;
         add_said(one, "", ""); /* The empty texts are replaced when the device's row is read. */
         json_object_set(by_id, devices[i], one);
         json_array_append_new(list, one);
     }
     if (rv == 0) {
-        rv = flo_fleet_member_some(controller->store, core->id, devices, count, take_said, by_id,
-                                   err);
+        rv = flo_fleet_member_some(controller->store, entry->core.id, devices, count, take_said,
+                                   by_id, err);
     }
     if (rv == 0) {
-        rv = flo_rollouts_show_why(controller, core->id, list, err);
+        rv = flo_rollouts_show_why(controller, entry->core.id, list, err);
     }
     free(devices);
     json_decref(by_id);
@@ -200,8 +205,8 @@ int flo_rollouts_show_first(struct flo_controller *controller,
         for (size_t i = 0; i < most; i++) {
             first[i] = ((const struct candidate *)first[i])->member;
         }
-        rv =
-            show(controller, core, (const struct flo_rollout_member *const *)first, most, out, err);
+        rv = show(controller, entry, (const struct flo_rollout_member *const *)first, most, out,
+                  err);
     }
     free(candidates);
     free(items);
@@ -262,7 +267,7 @@ int flo_rollouts_show_page(struct flo_controller *controller, const struct flo_r
         }
     }
     *has_more = count > page->limit;
-    int rv = show(controller, core, found, count - *has_more, out, err);
+    int rv = show(controller, entry, found, count - *has_more, out, err);
     free(found);
     return rv;
 }

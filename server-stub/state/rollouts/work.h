@@ -125,10 +125,13 @@ FLO_MUST_USE int flo_rollouts_people_needed(struct flo_controller *controller,
 void flo_rollouts_ask(const struct flo_controller *controller,
                       const struct flo_rollout_entry *entry, const char *device,
                       struct flo_rule_answer *out);
-/* Tells whether a rule holds the member.  `out` holds FLO_RULE_TEXT and
- * receives the rule. */
-bool flo_rollouts_held_why(const struct flo_controller *controller, const struct flo_rollout *core,
-                           const struct flo_rollout_member *member, char *out);
+/* Tells whether a queued member waits for more than its turn.  `out` holds
+ * FLO_RULE_TEXT and receives what for: a rule, or its window, zone, next try or return.
+ * *until_at_ms receives the end of the wait, by the wall clock; 0: nobody knows. */
+bool flo_rollouts_held_why(const struct flo_controller *controller,
+                           const struct flo_rollout_entry *entry,
+                           const struct flo_rollout_member *member, char *out,
+                           uint64_t *until_at_ms);
 /* Holds members that may not be told, and frees the others.  Does nothing while
  * the rules and the approvals are as at the last call. */
 FLO_MUST_USE int flo_rollouts_obey(struct flo_controller *controller,

@@ -1,5 +1,7 @@
 /* A rollout's policy at the controller: labels and zones of devices, windows in
  * orders, orders of single devices. */
+#include <time.h>
+
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 #include "tests/unit/server/world.h"
@@ -135,6 +137,62 @@ static void an_order_states_the_window_by_utc(void **state)
         seen++;
     }
     assert_true(seen >= MANY / 2);
+}
+
+/* A row of the rollout's first devices. */
+static json_t *row_of(const json_t *rows, const char *id)
+{
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(rows, i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "id")), id) == 0) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+static void who_waits_says_for_what_and_until_when(void **state)
+{
+    struct world *world = *state;
+    time_t later = (time_t)(flo_wall_ms() / 1000) + 6 * 3600;
+    struct tm at;
+    char body[300], opens[80];
+    json_t *rows = NULL;
+
+    gmtime_r(&later, &at);
+    snprintf(body, sizeof(body),
+             "{\"release\":\"tiny@2.1.0\",\"group\":\"many\",\"phases\":[{\"size\":\"100%%\"}],"
+             "\"limits\":{\"window\":\"%02d:00-%02d:30 +00:00\"}}",
+             at.tm_hour, at.tm_hour);
+    struct flo_rollout_entry *entry = start(world, body);
+    assert_non_null(entry);
+    assert_int_equal(flo_rollouts_show_first(world->controller, entry, MANY, &rows, &world->err),
+                     0);
+    const json_t *row = row_of(rows, many_id(0));
+    snprintf(opens, sizeof(opens), "its window, which opens at %04d-%02d-%02dT%02d:00:00.",
+             at.tm_year + 1900, at.tm_mon + 1, at.tm_mday, at.tm_hour);
+    const char *why = json_string_value(json_object_get(row, "reason"));
+    assert_non_null(why);
+    if (strncmp(why, opens, strlen(opens)) != 0 || strstr(why, "(+00:00)") == NULL) {
+        fail_msg("%s, not %s", why, opens);
+    }
+    json_int_t until_ms = json_integer_value(json_object_get(row, "until_at_ms"));
+    assert_in_range(until_ms / 1000, later - 3600, later);
+    json_decref(rows);
+
+    /* Each in its own zone: nobody knows that of device 36. */
+    entry->core.window.is_local = true;
+    entry->core.members[flo_rollout_find(&entry->core, many_id(36))].place.zone = 0;
+    assert_int_equal(flo_rollouts_show_first(world->controller, entry, MANY, &rows, &world->err),
+                     0);
+    row = row_of(rows, many_id(36));
+    assert_string_equal(json_string_value(json_object_get(row, "reason")),
+                        "a time zone for its window: give it the label tz");
+    assert_null(json_object_get(row, "until_at_ms"));
+    json_decref(rows);
 }
 
 static void report_zone(struct world *world, int device, const char *zone)
@@ -354,6 +412,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_zone_is_a_label_or_what_the_device_reported, set_up,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(an_order_states_the_window_by_utc, set_up, world_teardown),
+        cmocka_unit_test_setup_teardown(who_waits_says_for_what_and_until_when, set_up,
+                                        world_teardown),
         cmocka_unit_test_setup_teardown(a_device_begins_when_its_zone_becomes_known, set_up,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(a_zone_that_changes_is_taken_by_the_next_report, set_up,
