@@ -405,6 +405,11 @@ struct flo_serve_limits {
      * FLO_E_INFER_BUSY */
     bool refuses_loads;
     bool keeps_prompts; /* no request leaves this device */
+    /* What /health and /metrics tell of it. */
+    char text[160]; /* of flo_pressure_limits_text */
+    bool has_zone, has_battery, is_discharging;
+    int64_t zone_mc, trip_mc; /* as in flo_sensed */
+    int32_t battery_pct;
 };
 void flo_serve_limit(struct flo_serve *serve, const struct flo_serve_limits *limits);
 /* Opens the listener for other devices of the fleet, once; *port is its port.

@@ -129,6 +129,49 @@ def test_an_update_waits_for_mains_and_an_unmetered_network(fleet, sensors):
     fleet.cli("rollout", "wait", started, "--for", "completed", "-q")
 
 
+def locally(fleet):
+    """The device itself says it: status, doctor, /health, /metrics."""
+    gw = fleet.devices["gw"]
+
+    def agent(word):
+        return json.loads(fleet.program("flotilla-agent", word, "--config", gw.config, "-o",
+                                        "json", check=False)[1])
+    return (agent("status"), {one["check"]: one for one in agent("doctor")},
+            json.loads(gw.get("/health")[1]), gw.get("/metrics")[1].decode())
+
+
+def test_heat_charge_and_limits_are_said_on_the_device_itself(fleet, sensors):
+    """Each zone has its own trip point: the GPU may be at 96 degrees, the CPU not at 92."""
+    for number, (name, trip, now) in enumerate(
+            [("gpu", 105, 96), ("cpu", 90, 92), ("odd", None, 99)]):
+        zone = "/sys/class/thermal/thermal_zone%d/" % number
+        sensors.put(zone + "type", name + "\n")
+        if trip is not None:
+            sensors.put(zone + "trip_point_0_type", "passive\n")
+            sensors.put(zone + "trip_point_0_temp", "%d000\n" % trip)
+        sensors.put(zone + "temp", "%d000\n" % now)
+    sensors.battery(15, "Discharging")
+    until("it is limited", lambda: "half the threads" in locally(fleet)[0]["power"]["limits"])
+    status, checks, health, metrics = locally(fleet)
+    words = status["power"]["limits"]
+    assert {"batch held", "half the threads", "updates wait"} <= set(words.split(", "))
+    assert status["power"] == {"limits": words, "mains": False, "battery_pct": 15,
+                               "temperature_mc": 92000, "trip_mc": 90000}
+    assert not checks["temperature"]["ok"] and "92.0" in checks["temperature"]["found"]
+    assert not checks["battery"]["ok"] and "15 %" in checks["battery"]["found"]
+    assert (health["limits"], health["temperature_mc"], health["battery_pct"]) == (
+        words, 92000, 15)
+    assert "\nflotilla_temperature_celsius 92.0\n" in metrics
+    assert "\nflotilla_trip_celsius 90.0\n" in metrics
+    assert "\nflotilla_battery_percent 15\n" in metrics
+    assert '\nflotilla_limited_info{limits="%s"} 1\n' % words in metrics
+    sensors.put("/sys/class/thermal/thermal_zone1/temp", "50000\n")
+    sensors.battery(80, "Full")
+    until("the battery is full", lambda: "updates wait" not in locally(
+        fleet)[0]["power"]["limits"])
+    assert locally(fleet)[1]["temperature"]["ok"] and locally(fleet)[1]["battery"]["ok"]
+
+
 def test_an_idle_device_is_measured_once_and_says_so(fleet):
     gw = fleet.devices["gw"]
     gw.stop()

@@ -1,17 +1,19 @@
 """Calls of this API alone: health, numbers, and how good an answer was."""
-from .forms import FLAG, JSON, TEXT, call, ref, said, shape, words
+from .forms import FLAG, JSON, TEXT, WHOLE, call, ref, said, shape, words
 
 TAG = "flotilla"
 MEANING = "Health, numbers and feedback"
 DEGRADED = shape({"id": TEXT, "text": TEXT})
+POWER = {"limits?": TEXT, "temperature_mc?": WHOLE, "trip_mc?": WHOLE,
+         "battery_pct?": WHOLE, "mains?": FLAG}
 SCHEMAS = {
     "judgement": shape({"model": {**said(1), "examples": ["tiny"]},
                         "good": FLAG, "id?": TEXT}),
     "judged": shape({"object": words("feedback"), "model": TEXT}),
     "health": shape({"status": words("ok"), "model": TEXT,
-                     "degraded?": DEGRADED}),
+                     "degraded?": DEGRADED, **POWER}),
     "unhealthy": shape({"status": words("loading", "down"), "why?": TEXT,
-                        "degraded?": DEGRADED})}
+                        "degraded?": DEGRADED, **POWER})}
 HEALTH = call("getHealth", "A model is ready", "health", (), security=[])
 HEALTH["responses"]["503"] = {
     "description": "none is; `why` is an id of docs/reference/errors.md",

@@ -1,5 +1,6 @@
 /* Findings: turns facts about a device into sentences with numbers. */
 #include "agent/core/checkup/checkup.h"
+#include "agent/core/memory/pressure.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -22,8 +23,6 @@
 #define CONTEXT_LARGE 8192
 #define MEMORY_FREE_MIN (UINT64_C(64) << 20)
 #define CERTIFICATE_DAYS_MIN 14
-#define HEAT_MARGIN_MC 5000
-#define BATTERY_LOW_PCT 20
 #define CLOCK_PART 70 /* % of the highest clock; a lower clock is a finding */
 
 static const struct {
@@ -251,7 +250,7 @@ static void find_power(const struct flo_checkup *c, struct flo_findings *out)
     const struct flo_sensed *s = &c->sensed;
     int64_t trip = s->trip_mc;
 
-    if (s->has_zone && trip > 0 && s->zone_mc >= trip - HEAT_MARGIN_MC) {
+    if (s->has_zone && trip > 0 && s->zone_mc >= trip - FLO_POWER_HOT_BELOW_MC) {
         numbers(add(out, FLO_FINDING_HEAT, "%lld.%lld °C, its limit is %lld",
                     (long long)(s->zone_mc / 1000), (long long)(s->zone_mc / 100 % 10),
                     (long long)(trip / 1000)),
@@ -266,7 +265,7 @@ static void find_power(const struct flo_checkup *c, struct flo_findings *out)
     }
     if (s->is_discharging) {
         numbers(add(out, FLO_FINDING_BATTERY, "runs on battery, %d %% are left", s->battery_pct),
-                s->battery_pct, BATTERY_LOW_PCT);
+                s->battery_pct, FLO_POWER_LOW_PCT);
     }
     if (c->rung > 0) {
         add(out, FLO_FINDING_RUNG, "stepped down to rung %u: %s", c->rung,

@@ -3,19 +3,16 @@
 #include "agent/core/memory/pressure.h"
 
 #include <assert.h>
+#include <stdio.h>
 
-/* difference between the trip point and the temperature at which a device is
- * hot */
-#define HOT_BELOW_MC 5000
 #define COOL_BELOW_HOT_MC 10000
 #define COOL_MS 120000
-#define LOW_PCT 20
 #define EMPTY_PCT 10
 #define BACK_PCT 30
 
 static void heat(struct flo_power *power, const struct flo_power_sample *sample)
 {
-    int64_t hot = sample->trip_mc > 0 ? sample->trip_mc - HOT_BELOW_MC : INT64_MAX;
+    int64_t hot = sample->trip_mc > 0 ? sample->trip_mc - FLO_POWER_HOT_BELOW_MC : INT64_MAX;
     if (sample->zone_mc >= hot) {
         power->is_hot = true;
     }
@@ -39,7 +36,7 @@ static void battery(struct flo_power *power, const struct flo_power_sample *samp
         power->is_empty = false;
         return;
     }
-    power->is_low |= sample->battery_pct <= LOW_PCT;
+    power->is_low |= sample->battery_pct <= FLO_POWER_LOW_PCT;
     power->is_empty |= sample->battery_pct <= EMPTY_PCT;
 }
 
@@ -87,4 +84,19 @@ struct flo_pressure_limits flo_pressure_limits(const struct flo_pressure *pressu
     out.is_halved = out.threads_max < threads;
     out.threads_max = out.threads_max > 0 ? out.threads_max : 1;
     return out;
+}
+
+void flo_pressure_limits_text(const struct flo_pressure_limits *now,
+                              char out[FLO_PRESSURE_LIMITS_TEXT])
+{
+    size_t bytes = 0;
+
+    out[0] = '\0';
+    for (unsigned i = 0; i < FLO_PRESSURE_LIMIT_COUNT; i++) {
+        if (flo_pressure_holds(now, i)) {
+            bytes += (size_t)snprintf(out + bytes, FLO_PRESSURE_LIMITS_TEXT - bytes, "%s%s",
+                                      bytes == 0 ? "" : ", ", flo_pressure_limit_word(i));
+            assert(bytes < FLO_PRESSURE_LIMITS_TEXT); /* all words together fit */
+        }
+    }
 }

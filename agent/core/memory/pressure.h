@@ -73,6 +73,9 @@ void flo_pressure_say(const struct flo_pressure_sample *sample, enum flo_pressur
 
 /* ---- heat and battery ---- */
 
+#define FLO_POWER_HOT_BELOW_MC 5000 /* a device is hot so near to its trip point */
+#define FLO_POWER_LOW_PCT 20        /* charge at which a battery is low */
+
 struct flo_power_sample {
     uint64_t now_ms;
     int64_t zone_mc;     /* temperature of the zone nearest to its trip point, 1/1000 degree C */
@@ -105,6 +108,10 @@ struct flo_pressure_limits {
 };
 struct flo_pressure_limits flo_pressure_limits(const struct flo_pressure *pressure,
                                                const struct flo_power *power, uint32_t threads);
+#define FLO_PRESSURE_LIMITS_TEXT 160
+/* Writes the words of the limits that hold; "": none. */
+void flo_pressure_limits_text(const struct flo_pressure_limits *limits,
+                              char out[FLO_PRESSURE_LIMITS_TEXT]);
 static inline bool flo_pressure_holds(const struct flo_pressure_limits *limits,
                                       enum flo_pressure_limit limit)
 {

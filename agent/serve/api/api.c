@@ -218,6 +218,22 @@ static void on_model(void *context, struct flo_httpd_request *http)
 }
 
 /* Answers /health.  No token is needed, so the answer contains little. */
+/* Adds heat, charge and the limits that hold because of them. */
+static void add_limits(const struct flo_serve_limits *limits, struct flo_buf *out)
+{
+    if (limits->text[0] != '\0') {
+        flo_buf_printf(out, ",\"limits\":\"%s\"", limits->text);
+    }
+    if (limits->has_zone) {
+        flo_buf_printf(out, ",\"temperature_mc\":%lld,\"trip_mc\":%lld", (long long)limits->zone_mc,
+                       (long long)limits->trip_mc);
+    }
+    if (limits->has_battery) {
+        flo_buf_printf(out, ",\"battery_pct\":%d,\"mains\":%s", limits->battery_pct,
+                       limits->is_discharging ? "false" : "true");
+    }
+}
+
 static void on_health(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;
@@ -246,6 +262,7 @@ static void on_health(void *context, struct flo_httpd_request *http)
         flo_answer_add_text(&out, (struct flo_wire_text){degraded->what, strlen(degraded->what)});
         flo_buf_text(&out, "}");
     }
+    add_limits(&serve->limits, &out);
     flo_buf_text(&out, "}");
     answer_json(http, engine != NULL ? 200 : 503, &out);
 }

@@ -140,6 +140,34 @@ static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
     }
 }
 
+static void add_power(const struct flo_serve_limits *limits, struct flo_buf *out)
+{
+    if (limits->has_zone) {
+        flo_buf_printf(out,
+                       "# HELP flotilla_temperature_celsius of the zone nearest to its trip point\n"
+                       "# TYPE flotilla_temperature_celsius gauge\n"
+                       "flotilla_temperature_celsius %.1f\n",
+                       (double)limits->zone_mc / 1000);
+    }
+    if (limits->has_zone && limits->trip_mc > 0) {
+        flo_buf_printf(out,
+                       "# HELP flotilla_trip_celsius that trip point\n"
+                       "# TYPE flotilla_trip_celsius gauge\nflotilla_trip_celsius %.1f\n",
+                       (double)limits->trip_mc / 1000);
+    }
+    if (limits->has_battery) {
+        add_number(out, "flotilla_battery_percent", "gauge", "charge",
+                   (uint64_t)limits->battery_pct);
+        add_number(out, "flotilla_mains", "gauge", "1: the device does not run on battery",
+                   limits->is_discharging ? 0 : 1);
+    }
+    flo_buf_printf(out,
+                   "# HELP flotilla_limited_info limits that hold for lack of memory, heat or "
+                   "charge\n# TYPE flotilla_limited_info gauge\n"
+                   "flotilla_limited_info{limits=\"%s\"} %d\n",
+                   limits->text, limits->text[0] != '\0');
+}
+
 /* Writes one metric with a line for each app, which the name of its token
  * identifies. */
 static void add_per_app(const struct flo_serve *serve, const char *name, const char *help,
@@ -203,6 +231,7 @@ void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out)
                "throughput of batch requests: from the engine's start to the "
                "last token, per token",
                out);
+    add_power(&serve->limits, out);
     add_models(serve, out);
     add_apps(serve, out);
     flo_guards_metrics(serve, out);

@@ -481,6 +481,31 @@ static void print_degraded(const json_t *degraded)
     }
 }
 
+/* Says heat and charge when a limit holds. */
+static void print_power(const json_t *power)
+{
+    const char *limits = json_string_value(json_object_get(power, "limits"));
+    const json_t *temperature = json_object_get(power, "temperature_mc");
+    const json_t *trip = json_object_get(power, "trip_mc");
+    const json_t *battery = json_object_get(power, "battery_pct");
+
+    if (limits == NULL || limits[0] == '\0') {
+        return;
+    }
+    printf("LIMITED %s", limits);
+    if (temperature != NULL) {
+        printf(" · %.1f °C", (double)json_integer_value(temperature) / 1000);
+    }
+    if (json_integer_value(trip) > 0) {
+        printf(", trip point %.1f °C", (double)json_integer_value(trip) / 1000);
+    }
+    if (battery != NULL) {
+        printf(" · battery %d %%%s", (int)json_integer_value(battery),
+               json_is_true(json_object_get(power, "mains")) ? "" : ", no mains");
+    }
+    printf("\n");
+}
+
 static void print_status(const json_t *json)
 {
     bool is_running = !json_is_false(json_object_get(json, "running"));
@@ -498,6 +523,7 @@ static void print_status(const json_t *json)
     printf("%s%s\n", json_is_true(json_object_get(json, "frozen")) ? " · FROZEN" : "",
            json_is_true(json_object_get(json, "prompts_stay")) ? " · PROMPTS STAY" : "");
     print_degraded(json_object_get(json, "degraded"));
+    print_power(json_object_get(json, "power"));
     print_models(json_object_get(json, "models"), is_running);
     print_neighbours(json_object_get(json, "neighbours"));
     print_site(json_object_get(json, "site"));

@@ -7,9 +7,11 @@
 #include <flotilla/plural.h>
 
 #include "agent/core/checkup/checkup.h"
+#include "agent/core/memory/pressure.h"
 #include "agent/shell/commands/commands.h"
 #include "agent/shell/device/programs.h"
 #include "agent/shell/device/runtimes.h"
+#include "agent/shell/hardware/hardware.h"
 #include "agent/shell/identity/identity.h"
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
@@ -358,12 +360,33 @@ static void check_programs(const struct flo_settings *settings)
     }
 }
 
+/* Finds heat and charge as an agent does.  A zone without a trip point is no fault. */
+static void check_power(void)
+{
+    struct flo_sensed s = {.battery_pct = -1};
+    char line[160];
+
+    flo_sensors_read(flo_sensors_root(), &s);
+    if (s.has_zone && s.trip_mc > 0) {
+        snprintf(line, sizeof(line), "%.1f °C; the device slows down at %.1f °C",
+                 (double)s.zone_mc / 1000, (double)s.trip_mc / 1000);
+        tell(s.zone_mc < s.trip_mc - FLO_POWER_HOT_BELOW_MC, "temperature", line);
+    } else if (s.has_zone) {
+        snprintf(line, sizeof(line), "%.1f °C; no zone has a trip point", (double)s.zone_mc / 1000);
+        tell(true, "temperature", line);
+    }
+    if (s.battery_pct >= 0) {
+        snprintf(line, sizeof(line), "%d %%, %s", s.battery_pct,
+                 s.is_discharging ? "no mains" : "on mains");
+        tell(!s.is_discharging || s.battery_pct > FLO_POWER_LOW_PCT, "battery", line);
+    }
+}
+
 static int doctor(void *typed, struct flo_err *err)
 {
     const struct flo_args *args = typed;
     struct flo_settings settings;
     char line[160];
-    int64_t temperature;
 
     FLO_TRY(flo_run_settings(args, &settings, err));
     checks = args->is_json ? json_array() : NULL;
@@ -379,10 +402,7 @@ static int doctor(void *typed, struct flo_err *err)
     snprintf(line, sizeof(line), "%llu MiB available",
              (unsigned long long)(flo_machine_memory_free() >> 20));
     tell(flo_machine_memory_free() > (64u << 20), "memory", line);
-    if (flo_machine_temperature(FLO_THERMAL, &temperature)) {
-        snprintf(line, sizeof(line), "%.1f °C", (double)temperature / 1000.0);
-        tell(temperature < 90000, "temperature", line);
-    }
+    check_power();
     flo_settings_deinit(&settings);
     if (checks != NULL) {
         json_dumpf(checks, stdout, JSON_COMPACT);

@@ -113,19 +113,6 @@ static void add_word(char out[160], const char *word)
     snprintf(out + bytes, 160 - bytes, "%s%s", bytes == 0 ? "" : ", ", word);
 }
 
-static const char *limits_text(const struct flo_pressure_limits *limits)
-{
-    static char out[160];
-
-    out[0] = '\0';
-    for (uint32_t i = 0; i < FLO_PRESSURE_LIMIT_COUNT; i++) {
-        if (flo_pressure_holds(limits, i)) {
-            add_word(out, flo_pressure_limit_word(i));
-        }
-    }
-    return out[0] == '\0' ? "none" : out;
-}
-
 static const char *lacks_text(uint32_t lacks)
 {
     static char out[160];
@@ -175,7 +162,9 @@ static json_t *machine_facts(const struct flo_shell *shell, const struct flo_che
         flo_json_set_text(json, "battery-pct", "none");
     }
     json_object_set_new(json, "mains", json_boolean(!s->is_discharging));
-    flo_json_set_text(json, "limits", limits_text(&shell->hardware->watch.limits));
+    char limits[FLO_PRESSURE_LIMITS_TEXT];
+    flo_pressure_limits_text(&shell->hardware->watch.limits, limits);
+    flo_json_set_text(json, "limits", limits[0] == '\0' ? "none" : limits);
     flo_json_set_text(json, "updates-lack", lacks_text(shell->hardware->watch.lacks));
     if (s->clock_khz > 0) {
         flo_json_set_number(json, "clock-khz", s->clock_khz);

@@ -135,11 +135,18 @@ static void look_at_power(struct flo_shell *shell, uint64_t now)
 void flo_watch_limits(struct flo_shell *shell)
 {
     struct flo_watch *watch = &shell->hardware->watch;
-    const struct flo_serve_limits limits = {
+    struct flo_serve_limits limits = {
         .holds_batch = flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_BATCH),
         .refuses_loads = flo_pressure_holds(&watch->limits, FLO_PRESSURE_LIMIT_LOADS),
-        .keeps_prompts = flo_shell_prompts_stay(shell)};
+        .keeps_prompts = flo_shell_prompts_stay(shell),
+        .has_zone = watch->sensed.has_zone,
+        .zone_mc = watch->sensed.zone_mc,
+        .trip_mc = watch->sensed.trip_mc,
+        .has_battery = watch->sensed.battery_pct >= 0,
+        .is_discharging = watch->sensed.is_discharging,
+        .battery_pct = watch->sensed.battery_pct};
 
+    flo_pressure_limits_text(&watch->limits, limits.text);
     flo_serve_limit(shell->serve, &limits);
     if (watch->limits.set != shell->hardware->limits_told) {
         shell->hardware->limits_told = watch->limits.set;

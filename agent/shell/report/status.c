@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/shell/hardware/memory.h"
 #include "agent/shell/report/report.h"
 #include "proto/serve.h"
 
@@ -142,6 +143,25 @@ static json_t *endpoints_status(const struct flo_serve *serve)
     return list;
 }
 
+/* Heat, charge and the limits that hold because of them. */
+static json_t *power_status(const struct flo_watch *watch)
+{
+    const struct flo_sensed *s = &watch->sensed;
+    char limits[FLO_PRESSURE_LIMITS_TEXT];
+
+    flo_pressure_limits_text(&watch->limits, limits);
+    json_t *json = json_pack("{s:s, s:b}", "limits", limits, "mains", (int)!s->is_discharging);
+
+    if (s->has_zone) {
+        json_object_set_new(json, "temperature_mc", json_integer((json_int_t)s->zone_mc));
+        json_object_set_new(json, "trip_mc", json_integer((json_int_t)s->trip_mc));
+    }
+    if (s->battery_pct >= 0) {
+        json_object_set_new(json, "battery_pct", json_integer(s->battery_pct));
+    }
+    return json;
+}
+
 json_t *flo_control_status(struct flo_shell *shell)
 {
     json_t *json = json_pack(
@@ -155,6 +175,7 @@ json_t *flo_control_status(struct flo_shell *shell)
         "neighbours", neighbours_status(shell->neighbour_counts), "audit", flo_witness_json(shell),
         "outbox_corrupt", (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
     json_object_set_new(json, "degraded", flo_report_degraded(shell));
+    json_object_set_new(json, "power", power_status(&shell->hardware->watch));
     json_object_set_new(json, "site", site_status(&shell->neighbour_counts->site));
     json_object_set_new(json, "endpoints", endpoints_status(shell->serve));
     json_object_set_new(json, "prompts_stay", json_boolean(flo_shell_prompts_stay(shell)));
