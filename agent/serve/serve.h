@@ -405,10 +405,11 @@ struct flo_serve_limits {
      * FLO_E_INFER_BUSY */
     bool refuses_loads;
     bool keeps_prompts; /* no request leaves this device */
-    /* What /health and /metrics tell of it. */
-    char text[160]; /* of flo_pressure_limits_text */
+    /* The following members are for /health and /metrics.  `text` is that of
+     * flo_pressure_limits_text, the others are as in struct flo_sensed. */
+    char text[160];
     bool has_zone, has_battery, is_discharging;
-    int64_t zone_mc, trip_mc; /* as in flo_sensed */
+    int64_t zone_mc, trip_mc;
     int32_t battery_pct;
 };
 void flo_serve_limit(struct flo_serve *serve, const struct flo_serve_limits *limits);

@@ -17,8 +17,8 @@ __attribute__((constructor)) static void flo_drawn_begin(void)
 {
     const char *on = getenv("FLOTILLA_DRAWN"), *seen = getenv("FLOTILLA_DRAWN_SEEN");
     int fd = seen == NULL ? -1 : open(seen, O_RDWR | O_CLOEXEC);
-    void *map = fd < 0 ? MAP_FAILED
-                       : mmap(NULL, FLO_DRAWN_MAX, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *map =
+        fd < 0 ? MAP_FAILED : mmap(NULL, FLO_DRAWN_MAX, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     flo_drawn_on = on == NULL ? 0 : (unsigned)atoi(on);
     flo_drawn_seen = map == MAP_FAILED ? flo_drawn_here : map;
