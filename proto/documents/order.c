@@ -44,9 +44,9 @@ static int read_scope(const json_t *root, struct flo_scope *out, struct flo_err 
     }
     strcpy(out->salt, text);
     FLO_TRY(flo_json_get_array(scope, "buckets", 2, &buckets, err));
-    json_int_t from = json_integer_value(json_array_get(buckets, 0));
-    json_int_t to = json_integer_value(json_array_get(buckets, 1));
-    if (json_array_size(buckets) != 2 || from < 0 || to > FLO_BUCKETS || from > to) {
+    json_int_t from = -1, to = -1;
+    if (json_unpack(buckets, "[II!]", &from, &to) < 0 || from < 0 || to > FLO_BUCKETS ||
+        from > to) {
         return flo_fail(err, FLO_E_META_SCHEMA, "field `buckets` is no range within 0..%d",
                         FLO_BUCKETS);
     }

@@ -2,10 +2,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include <flotilla/errors/cmd.h>
 #include <flotilla/errors/meta.h>
@@ -373,6 +376,154 @@ static void an_order_to_remove_names_its_model_and_what_stays(void **state)
     }
 }
 
+/* ---- every member of an order ---- */
+
+#define HEAD(op)                                                                                   \
+    "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-0007\",\"by\":\"ann\",\"op\":\"" op                    \
+    "\",\"epoch\":1,\"seq\":7,\"issued_at_ms\":5,\"expires_at_ms\":9,"
+#define GROUP "\"scope\":{\"group\":\"all\",\"salt\":\"r-0001\",\"buckets\":[0,3400]},"
+#define ONE "\"scope\":{\"device\":\"0a0a0a0a-0000-4000-8000-00000000000a\"},"
+#define FROM "\"from\":[\"" DIGEST "\"],\"from_numbers\":[3]"
+
+static const char *const whole_orders[] = {
+    HEAD("deploy") GROUP "\"args\":{\"model\":\"tiny\",\"version\":\"2.1.0\",\"rollout\":\"r-1\","
+                         "\"release\":\"" DIGEST "\",\"number\":3,\"lift\":4,\"below_floor\":true,"
+                         "\"phase\":2,\"policy\":{\"soak_ms\":2000}}}",
+    HEAD("rollback") GROUP "\"args\":{\"model\":\"tiny\",\"rollout\":\"r-1\"," FROM
+                           ",\"to\":\"previous\",\"reason\":\"it fell\"}}",
+    HEAD("rollback") ONE "\"args\":{\"model\":\"tiny\"," FROM ",\"to\":\"" DIGEST "\"}}",
+    HEAD("allow") GROUP "\"args\":{\"model\":\"tiny\"," FROM "}}",
+    HEAD("remove") GROUP "\"args\":{\"model\":\"tiny\",\"keep\":\"blobs\"}}",
+    HEAD("groups") ONE "\"args\":{\"groups\":[\"lab\",\"north\"]}}",
+    HEAD("benchmark") ONE "\"args\":{\"model\":\"tiny\",\"release\":\"" DIGEST "\"}}",
+    HEAD("pause") GROUP "\"args\":{\"rollout\":\"r-1\"}}",
+};
+
+static int parse_json(const json_t *json)
+{
+    static struct flo_order order; /* large */
+    char *text = json_dumps(json, JSON_COMPACT);
+    int rv = flo_order_parse(text, strlen(text), "demo", &order, NULL);
+
+    free(text);
+    return rv;
+}
+
+/* Members that an order may lack.  `about` is the name of the object around them. */
+static bool may_lack(const char *op, const char *about, const char *key)
+{
+    static const char *const words[] = {"by",         "policy",           "policy/soak_ms",
+                                        "scope/salt", "args/number",      "args/lift",
+                                        "args/phase", "args/below_floor", "args/reason",
+                                        "args/keep",  "args/from_numbers"};
+    char path[80];
+
+    snprintf(path, sizeof(path), "%s%s%s", about, about[0] != '\0' ? "/" : "", key);
+    for (size_t i = 0; i < FLO_COUNT(words); i++) {
+        if (strcmp(path, words[i]) == 0) {
+            return true;
+        }
+    }
+    return strcmp(path, "args/policy") == 0 ||
+           (strcmp(op, "rollback") == 0 && strcmp(path, "args/rollout") == 0) ||
+           (strcmp(op, "benchmark") == 0 &&
+            (strcmp(about, "args") == 0 || strcmp(path, "args") == 0));
+}
+
+/* Puts a value of no use in the place of each member and item below, and takes each
+ * member away. */
+static void try_members(json_t *root, json_t *part, const char *about)
+{
+    char op[16];
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    snprintf(op, sizeof(op), "%s", json_string_value(json_object_get(root, "op")));
+    json_array_foreach(part, i, value)
+    {
+        json_t *kept = json_incref(value);
+        json_array_set_new(part, i, json_true());
+        if (parse_json(root) == 0) {
+            fail_msg("%s: an item of %s is passed over", op, about);
+        }
+        json_array_set_new(part, i, kept);
+    }
+    char names[24][32];
+    size_t count = 0;
+    json_object_foreach(part, key, value)
+    {
+        assert_true(count < FLO_COUNT(names));
+        snprintf(names[count++], sizeof(names[0]), "%s", key);
+    }
+    for (i = 0; i < count; i++) {
+        json_t *kept = json_incref(json_object_get(part, names[i]));
+        if (json_is_object(kept) || json_is_array(kept)) {
+            try_members(root, kept, names[i]);
+        }
+        json_object_set_new(part, names[i], json_is_boolean(kept) ? json_integer(7) : json_true());
+        if (parse_json(root) == 0) {
+            fail_msg("%s: %s/%s is passed over", op, about, names[i]);
+        }
+        json_object_del(part, names[i]);
+        if ((parse_json(root) == 0) != may_lack(op, about, names[i])) {
+            fail_msg("%s: without %s/%s", op, about, names[i]);
+        }
+        json_object_set_new(part, names[i], kept);
+    }
+}
+
+static void every_member_of_an_order_is_read_or_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(whole_orders); i++) {
+        json_t *root = json_loads(whole_orders[i], 0, NULL);
+        assert_non_null(root);
+        if (parse_json(root) != 0) {
+            fail_msg("%s", whole_orders[i]);
+        }
+        try_members(root, root, "");
+        json_decref(root);
+    }
+}
+
+static void numbers_of_an_order_have_bounds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to;
+        bool is_good;
+    } rows[] = {
+        {"\"number\":3", "\"number\":9007199254740991", true},
+        {"\"number\":3", "\"number\":9007199254740992", false},
+        {"\"number\":3", "\"number\":3.5", false},
+        {"\"phase\":2", "\"phase\":1001", false},
+        {"[0,3400]", "[0,1000000000]", true},
+        {"[0,3400]", "[7,7]", true},
+        {"\"expires_at_ms\":9", "\"expires_at_ms\":5", true},
+        {"\"expires_at_ms\":9", "\"expires_at_ms\":34560000005", true},
+        {"\"policy\":{\"soak_ms\":2000}", "\"policy\":[]", false},
+    };
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        char *text = with(whole_orders[0], rows[i].from, rows[i].to);
+        static struct flo_order order; /* large */
+        if ((flo_order_parse(text, strlen(text), "demo", &order, NULL) == 0) != rows[i].is_good) {
+            fail_msg("row %zu: %s", i, rows[i].to);
+        }
+        free(text);
+    }
+    char *text = with(whole_orders[3], "[3]", "[9007199254740992]");
+    json_t *root = json_loads(text, 0, NULL);
+    assert_true(parse_json(root) < 0);
+    json_decref(root);
+    free(text);
+    text = with(whole_orders[3], "[3]", "[3,4]");
+    root = json_loads(text, 0, NULL);
+    assert_true(parse_json(root) < 0);
+    json_decref(root);
+    free(text);
+}
+
 static void an_order_with_a_bad_field_is_refused(void **state)
 {
     (void)state;
@@ -567,6 +718,8 @@ int main(void)
         cmocka_unit_test(a_release_with_a_bad_field_is_refused_by_its_id),
         cmocka_unit_test(an_order_is_written_and_read_back),
         cmocka_unit_test(an_order_to_remove_names_its_model_and_what_stays),
+        cmocka_unit_test(every_member_of_an_order_is_read_or_refused),
+        cmocka_unit_test(numbers_of_an_order_have_bounds),
         cmocka_unit_test(an_order_with_a_bad_field_is_refused),
         cmocka_unit_test(a_report_interval_is_one_that_devices_take),
         cmocka_unit_test(an_order_of_a_later_version_says_for_whom_it_is),
