@@ -32,7 +32,7 @@ SOURCES = re.compile(r"(agent|base|engine|proto|server-stub|updater)/.*\.c$")
 NOT_HERE = re.compile(r"engine/(llama|example|kernel/arm)/|absent|/[^/]*_main\.c$|/main\.c$")
 # e2e_starved plays what fails only without memory.
 WITHOUT_MEMORY = re.compile(r"\)\s*\{\s*(return|rv =)?\s*flo_fail\(\w+, FLO_E_MEMORY")
-TESTS_MAX = 12  # of a source, the nearest ones
+TESTS_MAX = 30  # of a source, the nearest ones
 HANG_FACTOR, HANG_S = 10, 30
 OTHER = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 
@@ -160,14 +160,20 @@ class Drawn(play.Build):
     def tests(self, path):
         """Unit tests, those of a like name and folder first."""
         folder = os.path.join(self.folder, "tests")
-        words = set(re.findall(r"[a-z0-9]+", path))
+        words = words_of(path)
+        sources = {os.path.basename(one)[:-2]: one for one in self.commands}
         near = []
         for one in self.contain(path, [os.path.join(folder, name) for name in
                                        sorted(os.listdir(folder)) if name.startswith("test_")
                                        and "." not in name]):
-            like = set(re.findall(r"[a-z0-9]+", os.path.basename(one))) - {"test", "server"}
-            near.append((-len(like & words), SECONDS.get(os.path.basename(one), 1), one))
+            name = os.path.basename(one)
+            like = len(words & words_of(sources.get(name, name)))
+            near.append((-like, SECONDS.get(name, 1), one))
         return [os.path.basename(one) for _, _, one in sorted(near)[:TESTS_MAX]]
+
+
+def words_of(path):
+    return set(re.findall(r"[a-z0-9]+", path)) - {"tests", "unit", "test", "c"}
 
 
 def seconds():

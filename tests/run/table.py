@@ -49,7 +49,7 @@ TAIL = """
   ```
 
 - **Checks that nobody chose**: `make mutants` draws 200 checks, bounds, passed-over failures and syncs of the product by the tree's seed, and breaks
-  each. All points of a source stand in one build, behind a switch of the environment. Tests play the points that they reach: the 12 nearest unit
+  each. All points of a source stand in one build, behind a switch of the environment. Tests play the points that they reach: the 30 nearest unit
   tests, then the story of the room in `tools/size.txt`. `tests/mutants/drawn.py --files PATTERN` takes other sources. The end lists who survived,
   and who was not seen. `tests/mutants/harmless.txt` names points whose survival is harmless, with the reason. CI does not play it yet.
 - `make test-steady` plays `make test` ten times, each next to two busy loops for each CPU: four with the kernels of older CPUs, one on one CPU, one with
