@@ -1,11 +1,12 @@
 /* fails: a preloaded library with which some calls of the agent or the
- * controller fail with EIO, or find no room.
+ * controller fail with EIO or another error, or find no room.
  *
- * FLO_FAILS=FILE names a line "<call> <part of the path> <times>", read again
- * at every pread, pwrite and fdatasync: that call fails on files with that part
- * in their path, so many times; what is left is written back.  With the call
- * fstatvfs the disk of a descriptor has no free byte.  Other programs
- * (engines, the updater) are left alone: their sandboxes forbid to look. */
+ * FLO_FAILS=FILE names a line "<call> <part of the path> <times> [<errno>]",
+ * read again at every pread, pwrite and fdatasync: that call, or each of
+ * "pread,pwrite", fails on files with that part in their path, so many times;
+ * what is left is written back.  With the call fstatvfs the disk of a
+ * descriptor has no free byte.  Other programs (engines, the updater) are left
+ * alone: their sandboxes forbid to look. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -28,12 +29,15 @@ static bool is_of(int fd, const char *part)
 /* The line stays as long as it is: who reads it meanwhile sees the one number
  * or the other. */
 static void write_back(FILE *file, const char *line, const char *call, const char *part,
-                       unsigned long times)
+                       unsigned long times, int number)
 {
-    char text[128];
+    char text[128], more[16] = "";
 
     rewind(file);
-    snprintf(text, sizeof(text), "%s %s %lu", call, part, times);
+    if (number != EIO) {
+        snprintf(more, sizeof(more), " %d", number);
+    }
+    snprintf(text, sizeof(text), "%s %s %lu%s", call, part, times, more);
     fprintf(file, "%-*s\n", (int)strcspn(line, "\n"), text);
 }
 
@@ -48,18 +52,19 @@ static bool fails(const char *call, int fd)
     FILE *file = name == NULL || !is_ours ? NULL : fopen(name, "r+e");
     char line[128] = "", word[16], part[64];
     unsigned long times = 0;
+    int number = EIO;
 
     if (file == NULL) {
         return false;
     }
     bool is_it = fgets(line, sizeof(line), file) != NULL &&
-                 sscanf(line, "%15s %63s %lu", word, part, &times) == 3 && times > 0 &&
-                 strcmp(word, call) == 0 && is_of(fd, part);
+                 sscanf(line, "%15s %63s %lu %d", word, part, &times, &number) >= 3 && times > 0 &&
+                 strstr(word, call) != NULL && is_of(fd, part);
     if (is_it) {
-        write_back(file, line, word, part, times - 1);
+        write_back(file, line, word, part, times - 1, number);
     }
     fclose(file);
-    errno = EIO;
+    errno = number;
     return is_it;
 }
 

@@ -1,6 +1,7 @@
 """A disk that fails for a moment or for good: what works is served, what was
 decided holds, and what was to be written is written when that is possible."""
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -28,10 +29,11 @@ def preload(folder):
     return {"LD_PRELOAD": library, "FLO_FAILS": os.path.join(folder, "fails")}
 
 
-def fail_as(fails, call, part, times=FOR_GOOD):
+def fail_as(fails, call, part, times=FOR_GOOD, number=errno.EIO):
     """That call fails.  Whoever reads the file has the old line or the new."""
     with open(fails + ".new", "w") as file:
-        file.write("%s %s %d\n" % (call, part, times))
+        file.write("%s %s %d%s\n" % (call, part, times, "" if number == errno.EIO
+                                     else " %d" % number))
     os.rename(fails + ".new", fails)
 
 
