@@ -70,6 +70,8 @@ static int system_errno(const struct flo_db *db, int result)
         return is_read_only(db) ? EROFS : number;
     case SQLITE_READONLY:
         return is_read_only(db) ? EROFS : 0;
+    case SQLITE_CORRUPT: /* SQLite also says so of a page that the disk did not give */
+        return number == EIO || number == ENXIO ? number : 0;
     default:
         return 0;
     }
@@ -82,8 +84,9 @@ static int fix_of(int number, int code, struct flo_err *err)
         return flo_err_fix(err, "look why the file system is read-only "
                                 "(dmesg), then mount it writable");
     }
-    if (err != NULL && number == EIO) {
-        return flo_err_fix(err, "check the disk (dmesg)");
+    if (err != NULL && (number == EIO || number == ENXIO)) {
+        return flo_err_fix(err, "check the disk (dmesg), and mount it again; the database goes on "
+                                "by itself");
     }
     return code;
 }
@@ -93,6 +96,9 @@ static int db_fail(struct flo_db *db, int result, const char *what, struct flo_e
     int code = FLO_E_DB;
     int number = system_errno(db, result);
 
+    if ((result & 0xff) == SQLITE_CORRUPT && number != 0) {
+        result = SQLITE_IOERR_READ;
+    }
     switch (result & 0xff) {
     case SQLITE_FULL:
         code = FLO_E_DISK_FULL;

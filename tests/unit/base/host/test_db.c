@@ -418,6 +418,30 @@ static void a_disk_that_cannot_be_read_is_no_damage(void **state)
     flo_db_close(db);
 }
 
+static void a_page_that_the_disk_no_longer_gives_is_no_damage(void **state)
+{
+    sqlite3_vfs *disk = sqlite3_vfs_find(NULL);
+    struct flo_db *db = opened();
+    struct flo_err err = {0};
+    (void)state;
+    assert_int_equal(flo_db_exec(db, "CREATE TABLE t(a); INSERT INTO t VALUES(7)", NULL), 0);
+    flo_db_close(db);
+    db = opened();
+
+    disk->xSetSystemCall(disk, "read", (sqlite3_syscall_ptr)read_start);
+    disk->xSetSystemCall(disk, "pread", (sqlite3_syscall_ptr)pread_start);
+    disk->xSetSystemCall(disk, "pread64", (sqlite3_syscall_ptr)pread_start);
+    int rv = flo_db_exec(db, "SELECT a FROM t", &err);
+    disk->xSetSystemCall(disk, NULL, NULL);
+
+    assert_int_equal(rv, FLO_E_DB);
+    assert_false(flo_db_is_damaged(db));
+    assert_null(strstr(err.what, "malformed"));
+    assert_non_null(strstr(err.fix, "mount it again"));
+    assert_int_equal(number_of(db, "SELECT a FROM t"), 7);
+    flo_db_close(db);
+}
+
 static int write_errno;
 
 static ssize_t pwrite_never(int fd, const void *bytes, size_t count, off_t at)
@@ -574,6 +598,7 @@ int main(void)
         WITH_FILE(a_copy_has_what_was_committed_and_disturbs_nobody),
         WITH_FILE(a_copy_that_fails_leaves_no_file_and_takes_none),
         WITH_FILE(a_disk_that_cannot_be_read_is_no_damage),
+        WITH_FILE(a_page_that_the_disk_no_longer_gives_is_no_damage),
         WITH_FILE(a_disk_that_cannot_be_written_says_why),
         WITH_FILE(a_file_on_a_read_only_file_system_is_told_as_such),
         WITH_FILE(a_full_disk_is_told_as_such_and_harms_nothing),
