@@ -223,6 +223,11 @@ static int create(const char *path, struct flo_err *err)
     return 0;
 }
 
+void flo_db_busy(struct flo_db *db, unsigned busy_ms)
+{
+    sqlite3_busy_timeout(db->handle, (int)(busy_ms & 0x7fffffff));
+}
+
 int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms, struct flo_db **out,
                 struct flo_err *err)
 {
@@ -240,7 +245,7 @@ int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms, struc
     if (result != SQLITE_OK) {
         return db_fail(db, result, path, err);
     }
-    sqlite3_busy_timeout(db->handle, (int)(busy_ms & 0x7fffffff));
+    flo_db_busy(db, busy_ms);
     int rv = db_set_up(db, sync, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", path);

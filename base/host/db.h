@@ -43,6 +43,8 @@ FLO_MUST_USE int flo_db_set_aside(const char *path, const char *word, struct flo
  * when another file is at the path.  Further writes then go to the old file,
  * and are lost when this handle closes. */
 FLO_MUST_USE int flo_db_look(struct flo_db *db, struct flo_err *err);
+/* Sets how long a call waits for a lock from now on. */
+void flo_db_busy(struct flo_db *db, unsigned busy_ms);
 /* Closes the handle and rolls an open transaction back.  `db` may be NULL. */
 void flo_db_close(struct flo_db *db);
 /* Calls flo_db_close(*db), for FLO_CLEANUP. */

@@ -11,6 +11,7 @@ struct flo_sqlite {
     struct flo_db *db;
     struct flo_db *mover; /* second handle, which moves the log on a thread of its own */
     bool is_stuck;        /* moving the log failed, and the error was logged */
+    bool has_waited;      /* the newest change waited for a lock in vain */
     char *path;           /* control.db */
     int log_fd;           /* control.db-wal */
     struct flo_sql sql;   /* text of the newest call; tests check its query plan */

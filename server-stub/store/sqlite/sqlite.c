@@ -5,7 +5,9 @@
 #include "server-stub/store/sqlite/file.h"
 #include "server-stub/store/sqlite/sqlite.h"
 
-#define BUSY_MS 5000
+/* Time that a change waits for another program's.  The state's thread waits, and
+ * answers nobody meanwhile. */
+#define BUSY_MS 1000
 /* 10 MiB of pages.  A missing page is read from the system's cache, so a
  * rollout needs as much processor time as with 32 MiB. */
 #define CACHE "PRAGMA cache_size=-10240"
@@ -170,7 +172,13 @@ static int remove_rows(struct flo_store_engine *engine, enum flo_table table,
 
 static int begin(struct flo_store_engine *engine, struct flo_err *err)
 {
-    return flo_db_begin(sqlite_of(engine)->db, err);
+    struct flo_sqlite *sqlite = sqlite_of(engine);
+
+    /* One wait is enough: the next change does not wait for the same lock. */
+    flo_db_busy(sqlite->db, sqlite->has_waited ? 0 : BUSY_MS);
+    int rv = flo_db_begin(sqlite->db, err);
+    sqlite->has_waited = rv < 0;
+    return rv;
 }
 
 static int commit(struct flo_store_engine *engine, struct flo_err *err)
