@@ -162,12 +162,8 @@ static int write_batch(struct flo_batches *batches, size_t taken[LINES], struct 
     if (rv == 0) {
         rv = flo_proofs_write_batch(controller, &proofs, err);
     }
-    if (rv < 0) {
-        flo_controller_cancel(controller);
-    } else {
-        batches->batches++;
-        rv = flo_controller_commit(controller, err);
-    }
+    batches->batches += rv == 0;
+    rv = flo_controller_end(controller, rv, err);
     flo_proofs_settle(controller->proofs, proofs, rv == 0);
     return rv;
 }

@@ -360,10 +360,10 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
             rv = text.failed ? flo_fail(&err, FLO_E_MEMORY, "answer")
                              : finish_write(call, route, key, &request, &text, &err);
         }
-        if (rv < 0 || call->is_dry) {
+        if (rv == 0 && call->is_dry) {
             flo_controller_cancel(call->controller);
         } else {
-            rv = flo_controller_commit(call->controller, &err);
+            rv = flo_controller_end(call->controller, rv, &err);
         }
     }
     if (rv < 0) {

@@ -50,7 +50,7 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
      * of that thread does not make it "not ready". */
     rest->has_lane = rest->has_lane || lane.listens;
     bool is_full = devices_max != 0 && count.online >= devices_max;
-    (void)flo_fleet_durable(controller->store, &failed);
+    flo_controller_takes_changes(controller, &failed);
     const char *state = failed.code != 0            ? "failing"
                         : !is_up || !rest->has_lane ? "waiting"
                         : is_full                   ? "full"

@@ -52,6 +52,7 @@ void flo_disk_tick(struct flo_disk *disk)
     if (disk->is_failing && flo_fleet_flush(disk->controller->store, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
     }
+    flo_controller_probe(disk->controller);
 }
 
 void flo_disk_close(struct flo_disk *disk)

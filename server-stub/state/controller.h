@@ -158,6 +158,8 @@ struct flo_controller {
     uint64_t heartbeat_ms;
     uint64_t devices_at_start;
     uint64_t commits_failed;
+    struct flo_err refused; /* why the newest transaction failed; code 0: none did since the newest
+                               probe */
     const struct flo_transaction_part *const *parts; /* transaction hooks of the modules */
     size_t part_count;
     struct flo_fleet_store *store;
@@ -229,5 +231,14 @@ void flo_controller_cancel(struct flo_controller *controller);
 /* Commits the transaction, or rolls it back and returns `rv` if the change
  * failed with it. */
 FLO_MUST_USE int flo_controller_end(struct flo_controller *controller, int rv, struct flo_err *err);
+
+/* Tells whether changes are taken, as the newest transaction and sync ended and
+ * as the lease stands.  Readiness, metric, alert and doctor follow this call
+ * alone.  Returns the error by which changes are refused, or 0; it writes
+ * nothing. */
+int flo_controller_takes_changes(struct flo_controller *controller, struct flo_err *err);
+/* After a failure commits a change of 32 KiB, whose success ends the failure.
+ * Called each second; otherwise it does nothing. */
+void flo_controller_probe(struct flo_controller *controller);
 
 #endif

@@ -3,7 +3,15 @@
  * part; open.c lists the modules. */
 #include "server-stub/state/transaction.h"
 
+#include <string.h>
+
+#include <flotilla/errors/lead.h>
+
 #include "server-stub/state/controller.h"
+
+/* Bytes that a probe commits: more than the changes of most calls, since the
+ * last bytes of a full disk take small changes only. */
+#define PROBE_BYTES (1 << 15)
 
 /* Reads the modules' memory from the store again after a transaction was
  * cancelled.  While the store fails this cannot be done, so it is tried again
@@ -40,16 +48,34 @@ static void settle(struct flo_controller *controller, bool is_committed)
     }
 }
 
+/* Remembers that a transaction failed for another reason than the change that
+ * was asked for.  flo_controller_probe() ends the failure. */
+static int failed(struct flo_controller *controller, int rv, const struct flo_err *err)
+{
+    if (controller->refused.code == 0) {
+        flo_log(FLO_LOG_ERROR, "store", "changes are refused: %s",
+                err != NULL ? err->what : flo_error_id(rv));
+    }
+    controller->refused = err != NULL ? *err : (struct flo_err){0};
+    controller->refused.code = rv;
+    controller->commits_failed++;
+    return rv;
+}
+
 int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
 {
-    FLO_TRY(read_again(controller, err));
-    for (size_t i = 0; i < controller->part_count; i++) {
+    int rv = read_again(controller, err);
+
+    for (size_t i = 0; i < controller->part_count && rv == 0; i++) {
         const struct flo_transaction_part *part = controller->parts[i];
         if (part->begin != NULL) {
             part->begin(controller);
         }
     }
-    return flo_fleet_begin(controller->store, err);
+    if (rv == 0) {
+        rv = flo_fleet_begin(controller->store, err);
+    }
+    return rv < 0 ? failed(controller, rv, err) : 0;
 }
 
 int flo_controller_commit(struct flo_controller *controller, struct flo_err *err)
@@ -60,9 +86,8 @@ int flo_controller_commit(struct flo_controller *controller, struct flo_err *err
         rv = flo_fleet_commit(controller->store, err);
     }
     if (rv < 0) {
-        controller->commits_failed++;
         flo_controller_cancel(controller);
-        return rv;
+        return failed(controller, rv, err);
     }
     settle(controller, true);
     return 0;
@@ -83,7 +108,48 @@ int flo_controller_end(struct flo_controller *controller, int rv, struct flo_err
 {
     if (rv < 0) {
         flo_controller_cancel(controller);
-        return rv;
+        return flo_fleet_is_failure(rv) ? failed(controller, rv, err) : rv;
     }
     return flo_controller_commit(controller, err);
+}
+
+/* ---- how transactions end ---- */
+
+int flo_controller_takes_changes(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_err why = {0};
+
+    (void)flo_fleet_durable(controller->store, &why);
+    if (why.code == 0) {
+        why = controller->refused;
+    }
+    if (why.code == 0 && !flo_controller_may_act(controller)) {
+        flo_fail(&why, FLO_E_LEAD_NONE, "the lease of this controller has ended");
+    }
+    if (why.code != 0) {
+        *err = why;
+    }
+    return why.code;
+}
+
+static int probe(struct flo_controller *controller, struct flo_err *err)
+{
+    char text[PROBE_BYTES];
+
+    FLO_TRY(flo_controller_begin(controller, err));
+    /* An equal text would not be written again. */
+    memset(text, 'a' + (int)(controller->commits_failed % 26), sizeof(text));
+    text[sizeof(text) - 1] = '\0';
+    return flo_controller_end(controller,
+                              flo_fleet_setting_set(controller->store, "probe", text, err), err);
+}
+
+void flo_controller_probe(struct flo_controller *controller)
+{
+    struct flo_err err = {0};
+
+    if (controller->refused.code != 0 && probe(controller, &err) == 0) {
+        controller->refused = (struct flo_err){0};
+        flo_log(FLO_LOG_INFO, "store", "changes are taken again");
+    }
 }

@@ -160,11 +160,11 @@ static void add_lane(const struct flo_controller *controller, struct flo_samples
     }
 }
 
-static void add_store(const struct flo_controller *controller, struct flo_samples *samples)
+static void add_store(struct flo_controller *controller, struct flo_samples *samples)
 {
     struct flo_fleet_store *store = controller->store;
     struct flo_err failed = {0};
-    uint64_t durable = flo_fleet_durable(store, &failed);
+    uint64_t durable = flo_fleet_durable(store, NULL);
     struct flo_artifact_removed removed = flo_collector_removed(controller->collector);
     bool is_disk = strcmp(controller->dir, ":memory:") != 0;
     const struct {
@@ -173,7 +173,7 @@ static void add_store(const struct flo_controller *controller, struct flo_sample
     } rows[] = {{FLO_EXPOSED_STATEMENTS, flo_fleet_statements(store)},
                 {FLO_EXPOSED_COMMITS_FAILED, controller->commits_failed},
                 {FLO_EXPOSED_COMMITS_WAITING, flo_fleet_committed(store) - durable},
-                {FLO_EXPOSED_STORE_FAILED, failed.code != 0 ? 1 : 0},
+                {FLO_EXPOSED_STORE_FAILED, flo_controller_takes_changes(controller, &failed) < 0},
                 {FLO_EXPOSED_BLOBS_FAILED, flo_depot_is_failing(controller->depot)},
                 {FLO_EXPOSED_DISK_FREE, is_disk ? flo_disk_free(controller->dir) : 0},
                 {FLO_EXPOSED_ARTIFACT_BYTES, flo_collector_found(controller->collector)->bytes},

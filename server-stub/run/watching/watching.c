@@ -212,7 +212,7 @@ static void tell_of_store(struct flo_watching *watching)
     uint64_t now_ms = flo_wall_ms();
     struct flo_err failed = {0};
 
-    (void)flo_fleet_durable(controller->store, &failed);
+    flo_controller_takes_changes(controller, &failed);
     if (failed.code == 0 && !unstored->is_told) {
         unstored->since_ms = 0;
     } else if (failed.code == 0 && !unstored->is_over) {
