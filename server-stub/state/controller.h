@@ -158,6 +158,8 @@ struct flo_controller {
     uint64_t heartbeat_ms;
     uint64_t devices_at_start;
     uint64_t commits_failed;
+    bool is_changing;       /* a transaction is open */
+    struct flo_buf said;    /* lines of the log that wait for the open transaction's commit */
     struct flo_err refused; /* why the newest transaction failed; code 0: none did since the newest
                                probe */
     const struct flo_transaction_part *const *parts; /* transaction hooks of the modules */
@@ -231,6 +233,12 @@ void flo_controller_cancel(struct flo_controller *controller);
 /* Commits the transaction, or rolls it back and returns `rv` if the change
  * failed with it. */
 FLO_MUST_USE int flo_controller_end(struct flo_controller *controller, int rv, struct flo_err *err);
+
+/* Logs a line about a change after the commit of the open transaction; the line
+ * of a change that is rolled back is dropped.  Without a transaction it logs at
+ * once. */
+void flo_controller_say(struct flo_controller *controller, enum flo_log_level level,
+                        const char *area, const char *format, ...) FLO_PRINTF(4, 5);
 
 /* Tells whether changes are taken, as the newest transaction and sync ended and
  * as the lease stands.  Readiness, metric, alert and doctor follow this call

@@ -329,5 +329,6 @@ void flo_controller_close(struct flo_controller *controller)
     flo_proofs_free(controller->proofs);
     rooms_free(controller);
     flo_fleet_close(controller->store);
+    flo_buf_deinit(&controller->said);
     free(controller);
 }

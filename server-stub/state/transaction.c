@@ -3,6 +3,7 @@
  * part; open.c lists the modules. */
 #include "server-stub/state/transaction.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 #include <flotilla/errors/lead.h>
@@ -38,8 +39,43 @@ static int write_parts(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
+/* Logs what the transaction said, if it was committed. */
+static void say(struct flo_controller *controller, bool is_committed)
+{
+    struct flo_buf said = controller->said;
+
+    controller->said = (struct flo_buf){0};
+    for (size_t at = 0; is_committed && !said.failed && at < said.bytes;) {
+        const char *area = said.data + at + 1;
+        const char *text = area + strlen(area) + 1;
+        flo_log((enum flo_log_level)said.data[at], area, "%s", text);
+        at = (size_t)(text + strlen(text) + 1 - said.data);
+    }
+    flo_buf_deinit(&said);
+}
+
+void flo_controller_say(struct flo_controller *controller, enum flo_log_level level,
+                        const char *area, const char *format, ...)
+{
+    const char mark = (char)level;
+    char text[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    flo_buf_add(&controller->said, &mark, 1);
+    flo_buf_add(&controller->said, area, strlen(area) + 1);
+    flo_buf_add(&controller->said, text, strlen(text) + 1);
+    if (!controller->is_changing) {
+        say(controller, true);
+    }
+}
+
 static void settle(struct flo_controller *controller, bool is_committed)
 {
+    controller->is_changing = false;
+    say(controller, is_committed);
     for (size_t i = 0; i < controller->part_count; i++) {
         const struct flo_transaction_part *part = controller->parts[i];
         if (part->settle != NULL) {
@@ -75,6 +111,7 @@ int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
     if (rv == 0) {
         rv = flo_fleet_begin(controller->store, err);
     }
+    controller->is_changing = rv == 0;
     return rv < 0 ? failed(controller, rv, err) : 0;
 }
 

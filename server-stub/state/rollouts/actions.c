@@ -108,8 +108,8 @@ static int do_state(struct flo_controller *controller, struct flo_rollout_entry 
     flo_rollouts_name(controller, &entry->core, entry->core.reason, strlen(entry->core.reason),
                       &reason);
     const char *text = reason.failed || reason.data == NULL ? entry->core.reason : reason.data;
-    flo_log(FLO_LOG_INFO, "rollout", "%s %s is %s (%s)", entry->core.id, entry->core.release, word,
-            text);
+    flo_controller_say(controller, FLO_LOG_INFO, "rollout", "%s %s is %s (%s)", entry->core.id,
+                       entry->core.release, word, text);
     flo_outgoing_lacking(controller);
     return flo_controller_audit(controller, "controller", "rollout.state", entry->core.id, word,
                                 text, err);
@@ -121,8 +121,8 @@ static int do_phase(struct flo_controller *controller, struct flo_rollout_entry 
     const struct flo_rollout_phase *phase = &entry->core.phases[action->phase];
     const char *word = flo_phase_state_word((enum flo_phase_state)action->state);
 
-    flo_log(FLO_LOG_INFO, "rollout", "%s phase %u %s is %s", entry->core.id, action->phase + 1,
-            phase->name, word);
+    flo_controller_say(controller, FLO_LOG_INFO, "rollout", "%s phase %u %s is %s", entry->core.id,
+                       action->phase + 1, phase->name, word);
     char detail[sizeof(entry->core.reason) + 80];
     bool is_why = phase->state == FLO_PHASE_FAILED || phase->state == FLO_PHASE_HELD;
     snprintf(detail, sizeof(detail), "%u %s%s%s", action->phase + 1, phase->name,

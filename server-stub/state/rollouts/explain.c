@@ -77,20 +77,21 @@ static void cut(struct flo_rollout_entry *entry)
     entry->own->trace_cut += from;
 }
 
-static void log_lines(const struct flo_rollout_entry *entry,
+static void log_lines(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                       const struct flo_rollout_actions *actions)
 {
     const char *why = actions->why;
 
     while (*why != '\0') {
         size_t chars = strcspn(why, "\n");
-        flo_log(actions->count > 0 ? FLO_LOG_INFO : FLO_LOG_DEBUG, "rollout", "%s: %.*s",
-                entry->core.id, (int)chars, why);
+        flo_controller_say(controller, actions->count > 0 ? FLO_LOG_INFO : FLO_LOG_DEBUG, "rollout",
+                           "%s: %.*s", entry->core.id, (int)chars, why);
         why += chars + (why[chars] == '\n');
     }
 }
 
-void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_rollout_event *event,
+void flo_rollouts_explain(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                          const struct flo_rollout_event *event,
                           const struct flo_rollout_actions *actions)
 {
     bool is_silent =
@@ -102,7 +103,7 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_roll
     if (is_record || (actions->count == 0 && (actions->why[0] == '\0' || is_silent))) {
         return;
     }
-    log_lines(entry, actions);
+    log_lines(controller, entry, actions);
     flo_rollout_trace(&entry->core, event, actions, &entry->own->trace);
     if (entry->own->trace.failed) { /* without memory for the text, the trace is
                                        emptied and begins again */

@@ -66,7 +66,7 @@ static int step(struct flo_controller *controller, struct flo_rollout_entry *ent
         rv = flo_rollout_step(&entry->core, &event, &actions, err);
     }
     if (rv == 0) {
-        flo_rollouts_explain(entry, &event, &actions);
+        flo_rollouts_explain(controller, entry, &event, &actions);
     }
     if (rv == 0 &&
         (event.kind == FLO_ROLLOUT_EVENT_EXECUTION || event.kind == FLO_ROLLOUT_EVENT_BACK)) {

@@ -243,8 +243,9 @@ FLO_MUST_USE int flo_rollouts_meant(struct flo_controller *controller,
                                     const struct flo_rollout_action *action,
                                     struct flo_rollouts_meant **out, size_t *count,
                                     struct flo_err *err);
-/* Records and logs a step with its reasons. */
-void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_rollout_event *event,
+/* Records a step with its reasons, and logs them after the commit. */
+void flo_rollouts_explain(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                          const struct flo_rollout_event *event,
                           const struct flo_rollout_actions *actions);
 /* Appends a text of the core with device ids replaced by names (named.c). */
 void flo_rollouts_name(const struct flo_controller *controller, const struct flo_rollout *rollout,

@@ -195,9 +195,10 @@ static int step(struct flo_controller *controller, const struct flo_watch_rule *
         alert->resolved_ms = now_ms;
     }
     if (rv == 0 && (is_moved || news != FLO_ALERT_NEWS_NONE) && alert->id != 0) {
-        flo_log(alert->core.state == FLO_ALERT_FIRING ? FLO_LOG_WARN : FLO_LOG_INFO, "alert",
-                "%s%s%s is %s: %g %s", alert->rule, alert->series[0] != '\0' ? " " : "",
-                alert->series, flo_alert_state_word(alert->core.state), alert->value, rule->text);
+        flo_controller_say(
+            controller, alert->core.state == FLO_ALERT_FIRING ? FLO_LOG_WARN : FLO_LOG_INFO,
+            "alert", "%s%s%s is %s: %g %s", alert->rule, alert->series[0] != '\0' ? " " : "",
+            alert->series, flo_alert_state_word(alert->core.state), alert->value, rule->text);
         FLO_TRY(news == FLO_ALERT_NEWS_NONE
                     ? 0
                     : flo_watch_tell(controller, watched, alert, news, now_ms, err));

@@ -623,6 +623,46 @@ static void a_store_that_is_lost_in_a_commit_costs_no_rollout(void **state)
     assert_int_equal(flo_rollouts_count(controller->rollouts), 1);
 }
 
+static unsigned running_lines;
+
+static void keep_line(const char *line, size_t bytes)
+{
+    (void)bytes;
+    running_lines += strstr(line, " is running") != NULL;
+}
+
+static void a_rollout_runs_for_the_log_after_its_commit(void **state)
+{
+    struct world *world = *state;
+    struct flo_store_engine *engine = world->controller->store->engine;
+    const struct flo_store_ops *ops = engine->ops;
+    struct flo_store_ops lost = *ops;
+    struct flo_rollout_entry *entry = NULL;
+    json_t *spec = json_loads(PLAIN, 0, NULL);
+
+    lost.commit = lost_commit;
+    running_lines = 0;
+    flo_log_level_set(FLO_LOG_INFO);
+    flo_log_keep(keep_line);
+    begin(world);
+    int rv = flo_rollouts_create(world->controller, spec, &(struct flo_actor){"ops", "user:ops"},
+                                 false, &entry, &world->err);
+    engine->ops = &lost;
+    int committed = flo_controller_commit(world->controller, &world->err);
+    engine->ops = ops;
+    unsigned before = running_lines;
+    struct flo_rollout_entry *started = start(world, PLAIN);
+    flo_log_keep(NULL);
+    flo_log_level_set(FLO_LOG_ERROR);
+    json_decref(spec);
+
+    assert_int_equal(rv, 0);
+    assert_true(committed < 0);
+    assert_int_equal(before, 0);
+    assert_non_null(started);
+    assert_true(running_lines > 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -648,6 +688,7 @@ int main(void)
         TEST(a_freeze_has_times_or_hours_of_the_week),
         TEST(each_state_can_be_read),
         TEST(a_store_that_is_lost_in_a_commit_costs_no_rollout),
+        TEST(a_rollout_runs_for_the_log_after_its_commit),
         TEST(only_a_published_release_starts),
         TEST(nothing_starts_in_a_frozen_fleet),
         TEST(who_joins_in_a_change_freeze_is_told_nothing),
