@@ -19,6 +19,8 @@
 /* most bytes read but not yet written to the other side */
 #define BYTES_AHEAD (256u << 10)
 #define ADDRESS_MAX 320
+/* pause between two probes, and the longest wait for one */
+#define PROBE_MS 500
 
 struct pair {
     struct flo_relay *relay;
@@ -35,6 +37,9 @@ struct flo_relay {
     struct evconnlistener *listener;
     struct pair *pairs;
     size_t count;
+    struct bufferevent *probe; /* the relay's own connection to the target; NULL: none */
+    uint64_t probed_ms;        /* time at which the probe was opened last */
+    bool reaches;              /* the newest probe was accepted */
     char target[ADDRESS_MAX];
     char otherwise[ADDRESS_MAX]; /* address of the fallback; "": none */
 };
@@ -242,11 +247,74 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     pair_open(relay, fd);
 }
 
+/* ---- whether the target is there ---- */
+
+static void probe_end(struct flo_relay *relay)
+{
+    if (relay->probe != NULL) {
+        bufferevent_free(relay->probe);
+        relay->probe = NULL;
+    }
+}
+
+/* A probe that ends after it was accepted says nothing yet; the next one
+ * does. */
+static void on_probe(struct bufferevent *side, short what, void *context)
+{
+    struct flo_relay *relay = context;
+    bool is_there = (what & BEV_EVENT_CONNECTED) != 0;
+
+    if (is_there) {
+        bufferevent_set_timeouts(side, NULL, NULL);
+        bufferevent_disable(side, EV_WRITE);
+        bufferevent_enable(side, EV_READ);
+        relay->reaches = true;
+    } else {
+        relay->reaches = relay->reaches && (what & BEV_EVENT_EOF) != 0;
+        probe_end(relay);
+    }
+}
+
+static void probe(struct flo_relay *relay)
+{
+    static const struct timeval limit = {.tv_usec = PROBE_MS * 1000};
+    struct addrinfo *to = NULL;
+    bool is_found = resolve(relay->target, false, &to, NULL) == 0;
+
+    relay->probed_ms = flo_now_ms();
+    relay->probe = is_found ? bufferevent_socket_new(relay->base, -1, BEV_OPT_CLOSE_ON_FREE) : NULL;
+    if (relay->probe == NULL) {
+        relay->reaches = false;
+    } else {
+        bufferevent_setcb(relay->probe, NULL, NULL, on_probe, relay);
+        bufferevent_set_timeouts(relay->probe, NULL, &limit);
+        bufferevent_enable(relay->probe, EV_WRITE);
+        /* A failure at once is told to on_probe(). */
+        (void)bufferevent_socket_connect(relay->probe, to->ai_addr, (int)to->ai_addrlen);
+    }
+    if (to != NULL) {
+        freeaddrinfo(to);
+    }
+}
+
+bool flo_relay_reaches(struct flo_relay *relay)
+{
+    bool is_due = relay->probe == NULL && flo_now_ms() - relay->probed_ms >= PROBE_MS;
+
+    if (is_due && relay->target[0] != '\0') {
+        probe(relay);
+    }
+    return relay->reaches;
+}
+
 /* ---- the whole ---- */
 
 void flo_relay_to(struct flo_relay *relay, const char *address)
 {
     if (strcmp(relay->target, address) != 0) {
+        probe_end(relay);
+        relay->reaches = false;
+        relay->probed_ms = 0;
         while (relay->pairs != NULL) {
             pair_free(relay->pairs);
         }

@@ -20,6 +20,10 @@ void flo_relay_to(struct flo_relay *relay, const char *address);
 /* Sets a fallback HOST:PORT for connections that have no target, or whose
  * target cannot be reached. */
 void flo_relay_otherwise(struct flo_relay *relay, const char *address);
+/* Tells whether the target accepts connections: the relay holds one of its own
+ * there, and opens it again when it ends.  Called often; the first call for a
+ * target begins, so its answer is false. */
+bool flo_relay_reaches(struct flo_relay *relay);
 /* NULL is fine. */
 void flo_relay_close(struct flo_relay *relay);
 

@@ -546,6 +546,8 @@ def test_who_comes_while_nobody_leads_is_told_so(pair):
     _, retry, told = until("503", refusal)
     assert retry == "1"
     assert told["type"].endswith("lead.none"), told
+    until("and is not ready", lambda: pair.get(
+        pair.health["b"], "/ready")[:2] == (503, "1"))
     pair.cuts["b"].is_cut = False
     pair.until_said("b", "lease leads, epoch")
     pair.start("a")

@@ -276,12 +276,14 @@ static void on_look(evutil_socket_t fd, short what, void *context)
         }
         return;
     }
-    bool is_led = is_led_by(standby, &row);
+    bool is_led = is_led_by(standby, &row), is_reached;
     if (is_led) {
         tell(standby, &row);
     }
-    flo_pulse_tell(standby->pulse, is_led ? FLO_PULSE_STANDS : FLO_PULSE_WAITS, row.lease.epoch);
     flo_relay_to(standby->people, is_led ? row.people : "");
+    is_reached = is_led && flo_relay_reaches(standby->people);
+    flo_pulse_tell(standby->pulse, is_reached ? FLO_PULSE_STANDS : FLO_PULSE_WAITS,
+                   row.lease.epoch);
     if (standby->devices != NULL) {
         flo_relay_to(standby->devices, is_led ? row.devices : "");
     }

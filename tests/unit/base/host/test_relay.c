@@ -241,6 +241,33 @@ static void who_finds_nobody_anywhere_is_closed(void **state)
     close(one);
 }
 
+static void a_target_is_reached_while_it_accepts(void **state)
+{
+    struct world *world = *state;
+
+    assert_false(flo_relay_reaches(world->relay));
+    flo_relay_to(world->relay, world->target);
+    assert_false(flo_relay_reaches(world->relay));
+    WAIT_TURNING(flo_relay_reaches(world->relay), turn(world));
+
+    int one = server(world);
+    close(one); /* a listener that ends silent clients */
+    one = -1;
+    WAIT_TURNING(one >= 0, {
+        assert_true(flo_relay_reaches(world->relay));
+        turn(world);
+        one = accept(world->listener, NULL, NULL);
+    });
+    assert_true(flo_relay_reaches(world->relay));
+
+    close(world->listener);
+    world->listener = -1;
+    close(one);
+    WAIT_TURNING(!flo_relay_reaches(world->relay), turn(world));
+    flo_relay_to(world->relay, "");
+    assert_false(flo_relay_reaches(world->relay));
+}
+
 static void an_address_that_is_taken_is_said(void **state)
 {
     struct world *world = *state;
@@ -264,6 +291,7 @@ int main(void)
         RELAY(without_a_target_a_connection_ends),
         RELAY(who_finds_nobody_comes_to_the_other_address),
         RELAY(who_finds_nobody_anywhere_is_closed),
+        RELAY(a_target_is_reached_while_it_accepts),
         RELAY(an_address_that_is_taken_is_said),
     };
 
