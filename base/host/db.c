@@ -50,7 +50,7 @@ static sqlite3 *fresh(const struct flo_db *db)
 
 /* Tells whether the file system is read-only.  Then the file opens for reading
  * and its log is absent, so errno does not show it. */
-static bool is_read_only(const struct flo_db *db)
+static bool is_on_read_only(const struct flo_db *db)
 {
     const char *path = db->handle != NULL ? sqlite3_db_filename(db->handle, NULL) : NULL;
     struct statvfs facts;
@@ -67,9 +67,9 @@ static int system_errno(const struct flo_db *db, int result)
     switch (result & 0xff) {
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
-        return is_read_only(db) ? EROFS : number;
+        return is_on_read_only(db) ? EROFS : number;
     case SQLITE_READONLY:
-        return is_read_only(db) ? EROFS : 0;
+        return is_on_read_only(db) ? EROFS : 0;
     case SQLITE_CORRUPT: /* SQLite also says so of a page that the disk did not give */
         return number == EIO || number == ENXIO ? number : 0;
     default:
@@ -266,6 +266,11 @@ int flo_db_check(struct flo_db *db, struct flo_err *err)
 bool flo_db_is_damaged(const struct flo_db *db)
 {
     return db->is_damaged;
+}
+
+bool flo_db_is_read_only(const struct flo_db *db)
+{
+    return sqlite3_db_readonly(db->handle, "main") == 1;
 }
 
 int flo_db_set_aside(const char *path, const char *word, struct flo_err *err)

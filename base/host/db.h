@@ -33,6 +33,9 @@ FLO_MUST_USE int flo_db_open(const char *path, enum flo_db_sync sync, unsigned b
 FLO_MUST_USE int flo_db_check(struct flo_db *db, struct flo_err *err);
 /* Tells whether any call on the handle has failed with FLO_E_DB_DAMAGED. */
 bool flo_db_is_damaged(const struct flo_db *db);
+/* Tells whether the handle only reads, since the file could not be opened for
+ * writing.  It stays so when the file system becomes writable. */
+bool flo_db_is_read_only(const struct flo_db *db);
 /* Renames a database file that nobody has open to PATH.WORD, where `word` tells
  * its state ("damaged").  An earlier file of that name is replaced, and the log
  * says so.  A write-ahead log is removed, even when the file itself is gone. */

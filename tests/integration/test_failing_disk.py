@@ -185,6 +185,41 @@ def test_a_disk_that_can_only_be_read_is_served_from(device, how, tmp_path):
     assert device.says("control socket")
 
 
+def in_outbox(device, sql):
+    with contextlib.closing(sqlite3.connect(os.path.join(
+            device.state, "outbox.db"), timeout=HANG_S)) as base:
+        return base.execute(sql).fetchone()[0]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_an_agent_that_started_on_a_read_only_folder_writes_after_a_remount(
+        device, how, tmp_path):
+    if subprocess.run(["unshare", "-m", "true"], check=False,
+                      stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("no mount namespaces here")
+    device.again(how)
+    before = in_outbox(device, "SELECT max(id) FROM tele")
+    device.stop(how)
+    api = str(tmp_path / "api.sock")
+    write(device, "heartbeat: 1s\nlisten:\n  - unix:%s\n" % api)
+    with open(device.log, "w") as log:
+        device.process = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", 'mount --bind "$0" "$0" && '
+             'mount -o remount,ro,bind "$0" && exec "$@"', device.state,
+             os.path.join(device.bin, "flotilla-agent"), "--config",
+             device.config], stderr=log)
+    device.wait(device.serves)
+    device.wait(lambda: "Read-only" in open(device.log).read())
+
+    subprocess.run(["nsenter", "-t", str(device.process.pid), "-m", "mount",
+                    "-o", "remount,rw,bind", device.state], check=True)
+
+    device.wait(lambda: (in_outbox(
+        device, "SELECT max(id) FROM tele") or 0) > (before or 0))
+    device.wait(lambda: "degraded" not in device.status())
+    assert device.serves()
+
+
 # ---- the device's record ----
 
 RECORDS = 0, 4096  # where the two of a file begin

@@ -206,10 +206,32 @@ static void number_again(struct flo_outbox_db *db)
     }
 }
 
+/* Opens a file again that was opened on a read-only file system and can be
+ * written now: SQLite's handle would stay read-only.  Numbers go on as after any
+ * other write that failed. */
+static void open_to_write(struct flo_outbox_db *db)
+{
+    struct flo_err err = {0};
+
+    if (db->sqlite == NULL || !flo_db_is_read_only(db->sqlite) || access(db->path, W_OK) < 0) {
+        return;
+    }
+    flo_db_close(db->sqlite);
+    db->sqlite = NULL;
+    if (flo_outbox_file_open(db, &err) < 0) {
+        flo_outbox_db_complain(&err);
+        db->failed = err;
+        return;
+    }
+    flo_log(FLO_LOG_INFO, "outbox", "opened again: its file system can be written");
+    flo_events_flush(db);
+}
+
 void flo_outbox_db_again(struct flo_outbox_db *db, const char *device, bool is_moved)
 {
     struct flo_err why = {0};
 
+    open_to_write(db);
     if (db->sqlite != NULL || db->outbox.sent != db->outbox.acked) {
         return;
     }

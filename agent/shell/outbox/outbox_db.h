@@ -14,8 +14,9 @@ struct flo_outbox_db;
 FLO_MUST_USE int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
                                     struct flo_outbox_db **out, struct flo_err *err);
 void flo_outbox_db_close(struct flo_outbox_db *db);
-/* Tries again to open a file that could not be opened before.  Does nothing
- * while an event is in flight, because its acknowledgement names the number
+/* Opens a file again that was opened on a read-only file system and can be
+ * written now.  Tries again to open a file that could not be opened before, but
+ * not while an event is in flight, because its acknowledgement names the number
  * that it was sent with.  `device`, `is_moved`: as for
  * flo_outbox_db_enrolled(); `device` "": not enrolled. */
 void flo_outbox_db_again(struct flo_outbox_db *db, const char *device, bool is_moved);
