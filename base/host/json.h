@@ -33,6 +33,12 @@
 FLO_MUST_USE int flo_json_parse(const char *text, size_t bytes, size_t bytes_max, json_t **out,
                                 struct flo_err *err);
 
+/* Parses the body of a request, which must be an object.  The caller frees it.
+ * FLO_E_REST_SCHEMA  anything else
+ * FLO_E_MEMORY */
+FLO_MUST_USE int flo_json_body(const char *text, size_t bytes, size_t bytes_max, json_t **out,
+                               struct flo_err *err);
+
 /* Calls json_decref(*json), for FLO_CLEANUP. */
 void flo_json_cleanup(json_t **json);
 

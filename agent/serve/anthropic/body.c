@@ -236,7 +236,7 @@ int flo_anthropic_read(struct serve_request *request, const struct serve_body *b
     FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
     struct anthropic_body reading = {.err = err};
 
-    FLO_TRY(flo_params_parse(body->data, body->bytes, &tree, err));
+    FLO_TRY(flo_json_body(body->data, body->bytes, PARAMS_BODY_BYTES_MAX, &tree, err));
     FLO_TRY(refuse_thread(tree, &request->params, err));
     request->state = reading.state = calloc(1, sizeof(*reading.state));
     reading.from = tree;

@@ -350,9 +350,7 @@ static int read_feedback(struct flo_httpd_request *http, json_t **body, struct f
     size_t bytes;
     const char *text = flo_httpd_body(http, &bytes);
 
-    if (flo_json_parse(text, bytes, FEEDBACK_BYTES_MAX, body, err) < 0 || !json_is_object(*body)) {
-        return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
-    }
+    FLO_TRY(flo_json_body(text, bytes, FEEDBACK_BYTES_MAX, body, err));
     if (!json_is_string(json_object_get(*body, "model"))) {
         return flo_fail(err, FLO_E_INFER_PARAM, "model must be the `model` of the answer");
     }

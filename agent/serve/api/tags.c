@@ -71,9 +71,7 @@ static int read_name(const char *body, size_t bytes, char *name, size_t size, st
     FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
     const char *said;
 
-    if (flo_json_parse(body, bytes, SHOW_BYTES_MAX, &tree, err) < 0 || !json_is_object(tree)) {
-        return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
-    }
+    FLO_TRY(flo_json_body(body, bytes, SHOW_BYTES_MAX, &tree, err));
     said = json_string_value(json_object_get(tree, "model"));
     said = said != NULL ? said : json_string_value(json_object_get(tree, "name"));
     if (said == NULL || said[0] == '\0' || strlen(said) >= size) {

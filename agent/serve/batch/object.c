@@ -346,11 +346,7 @@ int flo_batch_ask(const char *body, size_t bytes, uint64_t now_s, struct flo_bat
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
     memset(out, 0, sizeof(*out));
-    if (flo_json_parse(body, bytes, FLO_OBJECT_BYTES_MAX, &json, err) < 0 ||
-        !json_is_object(json)) {
-        return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object of at most %d bytes",
-                        FLO_OBJECT_BYTES_MAX);
-    }
+    FLO_TRY(flo_json_body(body, bytes, FLO_OBJECT_BYTES_MAX, &json, err));
     int rv = take_batch(json, now_s, out, err);
     if (rv < 0) {
         flo_batch_deinit(out);

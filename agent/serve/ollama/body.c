@@ -326,20 +326,14 @@ int flo_ollama_read(enum ollama_ask ask, const struct serve_body *body, struct s
     FLO_CLEANUP(flo_json_cleanup) json_t *in = NULL;
     enum request_kind kind = REQUEST_CHAT;
     struct turn turn = {.out = json_object(), .err = err};
-    int rv = flo_json_parse(body->data, body->bytes, BODY_BYTES_MAX, &in, err);
+    int rv = flo_json_body(body->data, body->bytes, BODY_BYTES_MAX, &in, err);
 
     memset(params, 0, sizeof(*params));
     *is_load = false;
     turn.in = in;
-    if (rv < 0 || !json_is_object(in)) {
-        json_decref(turn.out);
-        if (rv == 0) {
-            flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
-        }
-        err->code = FLO_E_REST_SCHEMA;
-        return FLO_E_REST_SCHEMA;
+    if (rv == 0) {
+        rv = translate(ask, &turn, &kind, is_load);
     }
-    rv = translate(ask, &turn, &kind, is_load);
     if (rv < 0) {
         json_decref(turn.out);
         return rv;

@@ -157,10 +157,7 @@ static int read(struct serve_request *request, const struct serve_body *body, st
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
 
-    if (flo_json_parse(body->data, body->bytes, body->bytes, &tree, err) < 0 ||
-        !json_is_object(tree)) {
-        return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
-    }
+    FLO_TRY(flo_json_body(body->data, body->bytes, body->bytes, &tree, err));
     return read_body(request, tree, err);
 }
 

@@ -287,29 +287,13 @@ int flo_params_read_tree(enum request_kind kind, json_t *body, struct serve_para
     return rv;
 }
 
-int flo_params_parse(const char *body, size_t bytes, json_t **tree, struct flo_err *err)
-{
-    if (flo_json_parse(body, bytes, PARAMS_BODY_BYTES_MAX, tree, err) < 0) {
-        if (err != NULL) {
-            err->code = FLO_E_REST_SCHEMA;
-        }
-        return FLO_E_REST_SCHEMA;
-    }
-    if (json_is_object(*tree)) {
-        return 0;
-    }
-    json_decref(*tree);
-    *tree = NULL;
-    return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
-}
-
 int flo_params_read(enum request_kind kind, const char *body, size_t bytes,
                     struct serve_params *params, struct flo_err *err)
 {
     json_t *tree = NULL;
 
     memset(params, 0, sizeof(*params));
-    FLO_TRY(flo_params_parse(body, bytes, &tree, err));
+    FLO_TRY(flo_json_body(body, bytes, PARAMS_BODY_BYTES_MAX, &tree, err));
     return flo_params_read_tree(kind, tree, params, err);
 }
 

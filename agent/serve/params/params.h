@@ -78,10 +78,6 @@ struct serve_params {
  * FLO_E_REST_TOO_LARGE  the body does not fit into a frame */
 FLO_MUST_USE int flo_params_read(enum request_kind kind, const char *body, size_t bytes,
                                  struct serve_params *params, struct flo_err *err);
-/* Parses a body to a JSON object, which the caller frees.  *tree is NULL after
- * an error.  FLO_E_REST_SCHEMA  no JSON object */
-FLO_MUST_USE int flo_params_parse(const char *body, size_t bytes, json_t **tree,
-                                  struct flo_err *err);
 /* Reads a body that is a JSON tree, as flo_params_read() does.  The tree is
  * taken in any case. */
 FLO_MUST_USE int flo_params_read_tree(enum request_kind kind, json_t *body,

@@ -267,7 +267,7 @@ int flo_responses_read(struct serve_request *request, const struct serve_body *b
     struct responses_body reading = {.request = request, .err = err};
     int rv;
 
-    FLO_TRY(flo_params_parse(body->data, body->bytes, &tree, err));
+    FLO_TRY(flo_json_body(body->data, body->bytes, PARAMS_BODY_BYTES_MAX, &tree, err));
     request->state = reading.state = calloc(1, sizeof(*reading.state));
     reading.from = tree;
     reading.to = json_object();

@@ -121,6 +121,23 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max, json_t **ou
     return 0;
 }
 
+int flo_json_body(const char *text, size_t bytes, size_t bytes_max, json_t **out,
+                  struct flo_err *err)
+{
+    json_t *json = NULL;
+    int rv = flo_json_parse(text, bytes, bytes_max, &json, err);
+
+    if (rv == 0 && !json_is_object(json)) {
+        json_decref(json);
+        rv = flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
+    } else if (rv == 0) {
+        *out = json;
+    } else if (rv != FLO_E_MEMORY) {
+        rv = flo_wrap(err, FLO_E_REST_SCHEMA, "the body");
+    }
+    return rv;
+}
+
 void flo_json_cleanup(json_t **json)
 {
     json_decref(*json);

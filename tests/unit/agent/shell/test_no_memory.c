@@ -329,6 +329,14 @@ static int database(struct flo_err *err)
     return rv;
 }
 
+static int read_request(struct flo_err *err)
+{
+    static const char text[] = "{\"model\":\"tiny\",\"prompt\":\"a\",\"max_tokens\":1}";
+    FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
+
+    return flo_json_body(text, sizeof(text) - 1, 65536, &tree, err);
+}
+
 /* ---- each allocation ---- */
 
 enum { EACH = 100, SAMPLE = 60 };
@@ -402,6 +410,7 @@ int main(void)
         WAY("an agreement", agree),
         WAY("yaml", parse_yaml),
         WAY("a database", database),
+        WAY("a client's request", read_request),
     };
 
     flo_log_level_set(FLO_LOG_ERROR);
