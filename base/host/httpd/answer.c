@@ -21,6 +21,8 @@
 
 #define BACKLOG_BYTES_DEFAULT (1u << 20)
 #define HEADERS_BYTES_MAX 16384
+#define HEAD_BYTES 1024 /* more than the status line and the headers of each answer */
+#define CHUNK_BYTES 128 /* more than the size and the end of a chunk */
 
 static const char *reason_of(int status)
 {
@@ -155,14 +157,52 @@ void flo_httpd_add_header(struct flo_httpd_request *request, const char *name, c
     flo_buf_add(&request->headers, "\r\n", 2);
 }
 
-/* Writes status line and headers.  `bytes` < 0 means that the length is
- * unknown. */
-static void write_head(struct flo_httpd_request *request, int status, const char *content_type,
-                       int64_t bytes)
+/* ---- an answer without memory ---- */
+
+bool flo_httpd_lack_ready(struct flo_httpd *httpd)
+{
+    httpd->piece = httpd->piece != NULL ? httpd->piece : evbuffer_new();
+    httpd->lack = httpd->lack != NULL ? httpd->lack : evbuffer_new();
+    if (httpd->piece == NULL || httpd->lack == NULL) {
+        return false;
+    }
+    return evbuffer_get_length(httpd->lack) > 0 ||
+           evbuffer_add_printf(httpd->lack,
+                               "HTTP/1.1 500 Internal Server Error\r\n"
+                               "Content-Type: application/problem+json\r\n"
+                               "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+                               "{\"type\":\"/errors/%s\",\"status\":500,\"title\":\"%s\","
+                               "\"code\":\"%s\",\"fix\":\"%s\"}\n",
+                               flo_error_id(FLO_E_MEMORY), flo_error_meaning(FLO_E_MEMORY),
+                               flo_error_id(FLO_E_MEMORY), flo_error_fix(FLO_E_MEMORY)) > 0;
+}
+
+void flo_httpd_lack(struct httpd_connection *connection)
+{
+    connection->closes = true;
+    evbuffer_add_buffer(bufferevent_get_output(connection->bev), connection->httpd->lack);
+    (void)flo_httpd_lack_ready(connection->httpd); /* else with the next answer */
+}
+
+static void answer_lack(struct flo_httpd_request *request)
+{
+    request->is_begun = true;
+    flo_httpd_lack(request->connection);
+    finish(request);
+}
+
+/* ---- answers ---- */
+
+/* Writes status line and headers, and `body_or_null` of `bytes`.  `bytes` < 0
+ * means that the length is unknown.  Returns false when there is no memory; the
+ * answer says so then. */
+static bool write_head(struct flo_httpd_request *request, int status, const char *content_type,
+                       int64_t bytes, const void *body_or_null)
 {
     struct httpd_connection *connection = request->connection;
     const struct flo_httpd_options *options = &connection->httpd->options;
-    struct evbuffer *out = output_of(request);
+    struct evbuffer *out = connection->httpd->piece;
+    size_t body_bytes = body_or_null == NULL ? 0 : (size_t)bytes;
     char date[40];
     struct tm tm;
     time_t now = (time_t)(flo_wall_ms() / 1000);
@@ -175,6 +215,12 @@ static void write_head(struct flo_httpd_request *request, int status, const char
         /* the answer comes before the whole body was read, so the connection
          * closes after it */
         connection->closes = true;
+    }
+    /* From here on all fits into the piece. */
+    if (request->headers.failed ||
+        evbuffer_expand(out, HEAD_BYTES + request->headers.bytes + body_bytes) < 0) {
+        answer_lack(request);
+        return false;
     }
     evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason_of(status), date);
     if (options->server_name != NULL) {
@@ -198,7 +244,11 @@ static void write_head(struct flo_httpd_request *request, int status, const char
     }
     evbuffer_add(out, request->headers.data, request->headers.bytes);
     evbuffer_add(out, "\r\n", 2);
+    evbuffer_add(out, body_or_null, body_bytes);
+    evbuffer_add_buffer(output_of(request), out);
+    (void)flo_httpd_lack_ready(connection->httpd);
     request->is_begun = true;
+    return true;
 }
 
 void flo_httpd_answer(struct flo_httpd_request *request, int status, const char *content_type,
@@ -207,11 +257,9 @@ void flo_httpd_answer(struct flo_httpd_request *request, int status, const char 
     if (request->is_begun || request->is_answered) {
         return;
     }
-    write_head(request, status, content_type, (int64_t)bytes);
-    if (!is_head(request) && bytes > 0) {
-        evbuffer_add(output_of(request), body, bytes);
+    if (write_head(request, status, content_type, (int64_t)bytes, is_head(request) ? NULL : body)) {
+        finish(request);
     }
-    finish(request);
 }
 
 void flo_httpd_request_id(const struct flo_httpd_request *request, char *out)
@@ -292,7 +340,11 @@ void flo_httpd_answer_status(struct flo_httpd_request *request, int status,
     if (status == 401) {
         flo_httpd_add_header(request, "WWW-Authenticate", "Bearer");
     }
-    flo_httpd_answer(request, status, type, body.data, body.bytes);
+    if (body.failed) {
+        answer_lack(request);
+    } else {
+        flo_httpd_answer(request, status, type, body.data, body.bytes);
+    }
     flo_buf_deinit(&body);
 }
 
@@ -391,7 +443,9 @@ bool flo_httpd_file_pump(struct httpd_connection *connection)
             0) {
             return false; /* the client sees a truncated answer and retries */
         }
-        evbuffer_add(out, piece, bytes);
+        if (evbuffer_add(out, piece, bytes) < 0) {
+            return false;
+        }
         connection->file_offset += bytes;
         connection->file_left -= bytes;
         const struct flo_httpd_options *options = &connection->httpd->options;
@@ -448,15 +502,18 @@ void flo_httpd_answer_file(struct flo_httpd_request *request, int fd, const char
                  (unsigned long long)(from + bytes - 1), (unsigned long long)size);
         flo_httpd_add_header(request, "Content-Range", text);
     }
-    write_head(request, range == RANGE_GIVEN ? 206 : 200, content_type, (int64_t)bytes);
-    if (is_head(request) || bytes == 0) {
+    bool is_begun =
+        write_head(request, range == RANGE_GIVEN ? 206 : 200, content_type, (int64_t)bytes, NULL);
+    if (!is_begun || is_head(request) || bytes == 0) {
         close(fd);
     } else {
         connection->file_fd = fd;
         connection->file_offset = from;
         connection->file_left = bytes;
     }
-    finish(request);
+    if (is_begun) {
+        finish(request);
+    }
 }
 
 /* ---- streams ---- */
@@ -467,7 +524,7 @@ void flo_httpd_stream_begin(struct flo_httpd_request *request, int status, const
         return;
     }
     request->is_chunked = request->head.minor == 1 && !is_head(request);
-    write_head(request, status, content_type, -1);
+    (void)write_head(request, status, content_type, -1, NULL);
 }
 
 bool flo_httpd_stream_chunk(struct flo_httpd_request *request, const void *data, size_t bytes,
@@ -486,14 +543,17 @@ bool flo_httpd_stream_chunk(struct flo_httpd_request *request, const void *data,
     if (evbuffer_get_length(out) + bytes > backlog_bytes_max) {
         return false;
     }
+    if (evbuffer_expand(out, bytes + CHUNK_BYTES) < 0) {
+        return false;
+    }
     if (request->is_chunked) {
         evbuffer_add_printf(out, "%zx\r\n", bytes);
     }
-    evbuffer_add(out, data, bytes);
+    int rv = evbuffer_add(out, data, bytes);
     if (request->is_chunked) {
         evbuffer_add(out, "\r\n", 2);
     }
-    return true;
+    return rv == 0;
 }
 
 void flo_httpd_stream_end(struct flo_httpd_request *request)
@@ -501,8 +561,8 @@ void flo_httpd_stream_end(struct flo_httpd_request *request)
     if (!request->is_begun || request->is_answered) {
         return;
     }
-    if (request->is_chunked) {
-        evbuffer_add(output_of(request), "0\r\n\r\n", 5);
+    if (request->is_chunked && evbuffer_add(output_of(request), "0\r\n\r\n", 5) < 0) {
+        request->connection->closes = true; /* this shows the client the truncation */
     }
     finish(request);
 }

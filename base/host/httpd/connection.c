@@ -277,7 +277,7 @@ static bool read_head(struct httpd_connection *connection)
     if (request == NULL || text == NULL) {
         free(request);
         free(text);
-        connection->closes = true;
+        flo_httpd_lack(connection);
         enter(connection, HTTPD_FLUSH);
         return true;
     }

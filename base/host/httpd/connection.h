@@ -141,6 +141,8 @@ struct flo_httpd {
     size_t n_connections;
     /* timer that checks again whether new clients may be accepted */
     struct event *room;
+    struct evbuffer *piece;           /* an answer, or its head, while it is written */
+    struct evbuffer *lack;            /* an answer that needs no more memory: there is none */
     struct ev_token_bucket_cfg *rate; /* common rate limit; NULL: none */
     /* all connections, as a group under the common rate limit */
     struct bufferevent_rate_limit_group *all;
@@ -153,6 +155,14 @@ struct flo_httpd {
     int full;         /* error of the newest refusal; 0: none so far */
     uint64_t full_at_ms, refused; /* time of that refusal, and number of all */
 };
+
+/* answer.c */
+/* Makes `piece` and `lack`, again after `lack` was used.  Returns false without
+ * memory. */
+bool flo_httpd_lack_ready(struct flo_httpd *httpd);
+/* Answers that there is no memory, without memory.  The connection closes after
+ * it. */
+void flo_httpd_lack(struct httpd_connection *connection);
 
 /* route.c */
 /* Returns the route for method and path, and fills the request's parameters.

@@ -74,7 +74,7 @@ int flo_httpd_open(struct event_base *base, const struct flo_httpd_options *opti
     if (httpd->options.write_timeout_ms == 0) {
         httpd->options.write_timeout_ms = WRITE_TIMEOUT_MS;
     }
-    if (!limit_rate(httpd)) {
+    if (!limit_rate(httpd) || !flo_httpd_lack_ready(httpd)) {
         flo_httpd_close(httpd);
         return flo_fail(err, FLO_E_MEMORY, "no memory for the HTTP server");
     }
@@ -94,6 +94,12 @@ void flo_httpd_close(struct flo_httpd *httpd)
         close(httpd->reserve);
     }
     flo_httpd_routes_free(httpd);
+    if (httpd->piece != NULL) {
+        evbuffer_free(httpd->piece);
+    }
+    if (httpd->lack != NULL) {
+        evbuffer_free(httpd->lack);
+    }
     if (httpd->all != NULL) {
         bufferevent_rate_limit_group_free(httpd->all);
     }
