@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include <flotilla/errors/db.h>
 #include <flotilla/errors/lead.h>
 
 #include "server-stub/state/controller.h"
@@ -162,6 +163,11 @@ int flo_controller_takes_changes(struct flo_controller *controller, struct flo_e
     }
     if (why.code == 0 && !flo_controller_may_act(controller)) {
         flo_fail(&why, FLO_E_LEAD_NONE, "the lease of this controller has ended");
+    }
+    uint64_t sync_ms = flo_fleet_sync_ms(controller->store);
+    if (why.code == 0 && sync_ms >= FLO_FLEET_SLOW_MS) {
+        flo_fail(&why, FLO_E_DB_SLOW, "a sync of the disk has not ended for %llu ms",
+                 (unsigned long long)sync_ms);
     }
     if (why.code != 0) {
         *err = why;

@@ -89,6 +89,11 @@ uint64_t flo_fleet_durable(struct flo_fleet_store *store, struct flo_err *why_or
  * commit is durable from now on (FLO_E_DB_REPLACED).  The state's thread makes
  * this check each second, and each sync makes it, too. */
 void flo_fleet_look(struct flo_fleet_store *store);
+/* Returns how long the present sync has lasted; 0: none runs.  From
+ * FLO_FLEET_SLOW_MS on nobody waits for it: changes that would have to are
+ * refused (FLO_E_DB_SLOW). */
+#define FLO_FLEET_SLOW_MS 1500
+uint64_t flo_fleet_sync_ms(struct flo_fleet_store *store);
 /* Waits outside of a transaction until all commits are durable. */
 FLO_MUST_USE int flo_fleet_flush(struct flo_fleet_store *store, struct flo_err *err);
 

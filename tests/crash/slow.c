@@ -2,8 +2,9 @@
  * a worn flash card: FLO_SLOW_MS milliseconds, or 20.
  *
  * FLO_SLOW_HOLD=FILE names a part of a path: while FILE is there, the agent's
- * syncs of files with that part in their path do not end.  FILE.held is there
- * while one waits; who removes it lets that one go, and the next one waits.
+ * and the controller's syncs of files with that part in their path do not end.
+ * FILE.held is there while one waits; who removes it lets that one go, and the
+ * next one waits.
  * Other programs (engines, the updater) go on: their sandboxes forbid to look.
  */
 #include <dlfcn.h>
@@ -44,10 +45,12 @@ static void hold(int fd)
 {
     const char *name = getenv("FLO_SLOW_HOLD");
     char held[4096];
+    const char *program = program_invocation_short_name;
+    bool is_ours =
+        strcmp(program, "flotilla-agent") == 0 || strcmp(program, "flotilla-controller") == 0;
     int made = -1;
 
-    if (name == NULL || strcmp(program_invocation_short_name, "flotilla-agent") != 0 ||
-        !is_held(name, fd)) {
+    if (name == NULL || !is_ours || !is_held(name, fd)) {
         return;
     }
     snprintf(held, sizeof(held), "%s.held", name);

@@ -3,16 +3,18 @@ message say of a controller follows its last commit, whatever made it fail."""
 import errno
 import itertools
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
 
 import pytest
 
-from controller_parts import BIN, Controller, metric
+from controller_parts import BIN, ROOT, Controller, metric
 from test_alerts import ask, hook, receiver  # noqa: F401
 from test_failing_disk import FOR_GOOD, fail_as, preload
-from waits import HANG_S, until
+from waits import HANG_S, joined, until
 
 NUMBERS = itertools.count(1)
 
@@ -182,3 +184,53 @@ def test_it_is_ready_while_its_commits_succeed_and_no_longer(
     assert make(one).status == 201
     until("the page ends",
           lambda: receiver.news("/well") == ["firing", "resolved"])
+
+
+SLOW = os.environ.get("FLOTILLA_SLOW", os.path.join(
+    ROOT, "build", "release", "tests", "libslow.so"))
+MORE_THAN_WAIT = 80  # commits; 64 wait for a sync at most
+
+
+def test_a_sync_that_does_not_end_stops_no_answer(tmp_path, monkeypatch):
+    hold = str(tmp_path / "hold")
+    library = shutil.copy(SLOW, tmp_path)  # LD_PRELOAD knows no paths with blanks
+    one = Controller(str(tmp_path))
+    with monkeypatch.context() as context:
+        for name, value in (("LD_PRELOAD", library), ("FLO_SLOW_MS", "0"),
+                            ("FLO_SLOW_HOLD", hold)):
+            context.setenv(name, value)
+        one.start()
+    with open(hold + ".new", "w") as file:
+        file.write("control.db-wal\n")
+    os.rename(hold + ".new", hold)
+
+    answers = {}
+
+    def write(name):
+        answers[name] = one.ask("POST", "/v1/groups", {"name": name})
+    writers = [threading.Thread(target=write, args=("w%d" % i,))
+               for i in range(MORE_THAN_WAIT)]
+    for writer in writers:
+        writer.start()
+
+    ready = until("it says so", lambda: next(
+        (a for a in [one.ask("GET", "/readyz")] if a.status == 503), None))
+    assert (ready.json["status"], ready.json["database"]) == (
+        "failing", "db.slow")
+    assert metric(one, "store_failed") == 1
+    until("those who cannot wait are refused", lambda: len(answers) > 0)
+    assert one.ask("GET", "/v1/groups").status == 200
+    assert one.ask("GET", "/readyz").status == 503
+
+    os.unlink(hold)
+
+    for writer in writers:
+        joined(writer)
+    until("it heals by itself",
+          lambda: one.ask("GET", "/readyz").status == 200)
+    there = {g["name"] for g in one.ask(
+        "GET", "/v1/groups?limit=200").json["items"]}
+    for name, answer in answers.items():
+        assert (answer.status == 201) == (name in there), answer.body
+        assert answer.status == 201 or answer.json["code"] == "db.slow"
+    one.stop()

@@ -92,6 +92,7 @@ int flo_httpd_status_of(int code)
     case FLO_E_INFER_GUARD_FAILED:
     case FLO_E_DB_UNREACHABLE:
     case FLO_E_DB_REPLACED:
+    case FLO_E_DB_SLOW:
     case FLO_E_LEAD_NONE:
     case FLO_E_MQTT_LIST:
     case FLO_E_NEIGHBOUR_FETCHES:

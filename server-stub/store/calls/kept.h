@@ -82,7 +82,9 @@ struct flo_fleet_queue {
     bool is_busy; /* the queue's thread is using the engine */
     bool is_tidy_due;
     bool is_tidying; /* the tidying thread is using the engine */
+    uint64_t busy_since_ms;
     bool ends;
+    bool stops; /* set by the state's thread: the queue is flushed for the last time */
 };
 
 /* Key and findings of the seals on rows that grant rights (seals.c). */

@@ -5,11 +5,16 @@
  * not the queue longer.  The thread only syncs; rows are read and written by
  * the state's thread.  A third thread tidies the engine after syncs: that takes
  * longer than a sync, and no commit waits for it. */
+#include <time.h>
+
+#include <flotilla/errors/db.h>
+
 #include "server-stub/store/calls/kept.h"
 
 /* largest number of queued commits; the state's thread waits when there are
  * more */
 #define QUEUE_MAX 64
+#define LOOK_MS 100 /* pause between two looks at a sync that is awaited */
 
 /* ---- the threads ---- */
 
@@ -23,6 +28,7 @@ static void sync_once(struct flo_fleet_store *store)
     struct flo_err err = {0};
 
     queue->is_busy = true;
+    queue->busy_since_ms = flo_now_ms();
     pthread_mutex_unlock(&queue->mutex);
     int rv = ops->sync(store->engine, &err);
     pthread_mutex_lock(&queue->mutex);
@@ -127,15 +133,19 @@ int flo_fleet_queue_start(struct flo_fleet_store *store, void (*wake)(void *cont
                           struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;
+    pthread_condattr_t steady;
 
     FLO_TRY(store->engine->ops->hold(store->engine, true, err));
     queue->wake = wake;
     queue->context = context;
-    queue->ends = false;
+    queue->ends = queue->stops = false;
     pthread_mutex_init(&queue->mutex, NULL);
     pthread_cond_init(&queue->work, NULL);
     pthread_cond_init(&queue->tidy, NULL);
-    pthread_cond_init(&queue->done, NULL);
+    pthread_condattr_init(&steady);
+    (void)pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&queue->done, &steady);
+    pthread_condattr_destroy(&steady);
     if (!start_threads(store)) {
         deinit(queue);
         return flo_fail(err, FLO_E_MEMORY, "the store's threads");
@@ -151,6 +161,7 @@ int flo_fleet_queue_stop(struct flo_fleet_store *store, struct flo_err *err)
     if (!queue->runs) {
         return 0;
     }
+    queue->stops = true;
     int rv = flo_fleet_flush(store, err);
     make_end(queue);
     pthread_join(queue->thread, NULL);
@@ -208,25 +219,65 @@ static bool rest(const struct flo_fleet_queue *queue)
     return !queue->is_busy && !queue->is_tidying && !queue->is_tidy_due;
 }
 
+static uint64_t sync_ms(const struct flo_fleet_queue *queue)
+{
+    return queue->is_busy ? flo_now_ms() - queue->busy_since_ms : 0;
+}
+
+uint64_t flo_fleet_sync_ms(struct flo_fleet_store *store)
+{
+    struct flo_fleet_queue *queue = &store->queue;
+
+    if (!queue->runs) {
+        return 0;
+    }
+    pthread_mutex_lock(&queue->mutex);
+    uint64_t ms = sync_ms(queue);
+    pthread_mutex_unlock(&queue->mutex);
+    return ms;
+}
+
+static int fail_slow(uint64_t ms, struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_DB_SLOW, "a sync of the disk has not ended for %llu ms",
+                    (unsigned long long)ms);
+}
+
+/* Waits for a change of the queue, or for a moment. */
+static void pause_a_moment(struct flo_fleet_queue *queue)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += LOOK_MS * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)pthread_cond_timedwait(&queue->done, &queue->mutex, &until);
+}
+
 /* Waits until at most `left` commits are queued.  With `until_rest`, or after a
- * failure, it also waits until both threads pause. */
+ * failure, it also waits until both threads pause.  FLO_E_DB_SLOW: a sync does
+ * not end in time; at the queue's end it is awaited. */
 static int await(struct flo_fleet_store *store, uint64_t left, bool until_rest, struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;
     bool is_there = false;
+    uint64_t slow_ms = 0;
 
     pthread_mutex_lock(&queue->mutex);
-    while (!is_there) {
+    while (!is_there && (slow_ms < FLO_FLEET_SLOW_MS || queue->stops)) {
         is_there = queue->failed.code != 0 || queue->committed - queue->durable <= left;
         if (until_rest || queue->failed.code != 0) {
             is_there = is_there && rest(queue);
         }
         if (!is_there) {
-            pthread_cond_wait(&queue->done, &queue->mutex);
+            pause_a_moment(queue);
+            slow_ms = sync_ms(queue);
         }
     }
     bool has_failed = queue->failed.code != 0;
     pthread_mutex_unlock(&queue->mutex);
+    FLO_TRY(is_there ? 0 : fail_slow(slow_ms, err));
     return has_failed ? settle(store, err) : 0;
 }
 

@@ -78,8 +78,8 @@ void flo_fleet_close(struct flo_fleet_store *store)
 bool flo_fleet_is_failure(int code)
 {
     return code == FLO_E_DB || code == FLO_E_DB_UNREACHABLE || code == FLO_E_DB_DAMAGED ||
-           code == FLO_E_DB_REPLACED || code == FLO_E_DISK_FULL || code == FLO_E_DESCRIPTORS ||
-           code == FLO_E_MEMORY;
+           code == FLO_E_DB_REPLACED || code == FLO_E_DB_SLOW || code == FLO_E_DISK_FULL ||
+           code == FLO_E_DESCRIPTORS || code == FLO_E_MEMORY;
 }
 
 /* ---- transactions ---- */

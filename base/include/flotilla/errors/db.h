@@ -7,8 +7,9 @@
 enum {
     FLO_E_DB_UNREACHABLE = -545, /* db.unreachable */
     FLO_E_DB_NEWER = -546,       /* db.newer */
-    FLO_E_DB_REPLACED = -547,    /* db.replaced */
-    FLO_E_DB_DAMAGED = -548,     /* db.damaged */
+    FLO_E_DB_SLOW = -547,        /* db.slow */
+    FLO_E_DB_REPLACED = -548,    /* db.replaced */
+    FLO_E_DB_DAMAGED = -549,     /* db.damaged */
 };
 
 #endif
