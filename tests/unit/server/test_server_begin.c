@@ -623,6 +623,31 @@ static void a_store_that_is_lost_in_a_commit_costs_no_rollout(void **state)
     assert_int_equal(flo_rollouts_count(controller->rollouts), 1);
 }
 
+static void a_commit_that_fails_is_told_until_one_succeeds(void **state)
+{
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+    struct flo_store_engine *engine = controller->store->engine;
+    const struct flo_store_ops *ops = engine->ops;
+    struct flo_store_ops lost = *ops;
+    struct flo_err err = {0};
+
+    lost.commit = lost_commit;
+    assert_int_equal(flo_controller_takes_changes(controller, &err), 0);
+    begin(world);
+    engine->ops = &lost;
+    assert_true(flo_controller_commit(controller, &world->err) < 0);
+    assert_int_equal(flo_controller_takes_changes(controller, &err), FLO_E_DB_UNREACHABLE);
+    flo_controller_probe(controller);
+    assert_int_equal(flo_controller_takes_changes(controller, &err), FLO_E_DB_UNREACHABLE);
+
+    engine->ops = ops;
+
+    assert_int_equal(flo_controller_takes_changes(controller, &err), FLO_E_DB_UNREACHABLE);
+    flo_controller_probe(controller);
+    assert_int_equal(flo_controller_takes_changes(controller, &err), 0);
+}
+
 static unsigned running_lines;
 
 static void keep_line(const char *line, size_t bytes)
@@ -688,6 +713,7 @@ int main(void)
         TEST(a_freeze_has_times_or_hours_of_the_week),
         TEST(each_state_can_be_read),
         TEST(a_store_that_is_lost_in_a_commit_costs_no_rollout),
+        TEST(a_commit_that_fails_is_told_until_one_succeeds),
         TEST(a_rollout_runs_for_the_log_after_its_commit),
         TEST(only_a_published_release_starts),
         TEST(nothing_starts_in_a_frozen_fleet),

@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <flotilla/errors/db.h>
+
 #include "base/host/db.h"
 
 #include "unit/server/store/store.h"
@@ -184,6 +186,28 @@ static void one_sync_makes_all_durable_that_waited_for_it(void **state)
     await(&disk.woken, 2);
     assert_int_equal(flo_fleet_durable(store, NULL), before + 11);
     assert_int_equal(disk.syncs, 2);
+}
+
+/* What a disk that stands still costs: none of its commits, and no thread. */
+static void nobody_waits_for_a_sync_that_does_not_end(void **state)
+{
+    struct flo_fleet_store *store = start(state);
+    struct flo_err err = {0};
+    int rv = 0;
+
+    shut(true);
+    for (int i = 0; rv == 0; i++) {
+        rv = put(store, "more");
+        assert_true(i < 100);
+    }
+    assert_int_equal(rv, FLO_E_DB_SLOW);
+    assert_true(flo_fleet_sync_ms(store) >= FLO_FLEET_SLOW_MS);
+    assert_int_equal(flo_fleet_flush(store, &err), FLO_E_DB_SLOW);
+    shut(false);
+    await(&disk.woken, 1); /* it has ended */
+    assert_int_equal(flo_fleet_flush(store, &err), 0);
+    assert_int_equal(flo_fleet_durable(store, NULL), flo_fleet_committed(store));
+    assert_int_equal(put(store, "after"), 0);
 }
 
 static void a_commit_that_changed_nothing_waits_for_nobody(void **state)
@@ -471,6 +495,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OVER_ALL(a_commit_is_read_at_once_and_durable_after_its_sync),
         OVER_ALL(one_sync_makes_all_durable_that_waited_for_it),
+        OVER_ALL(nobody_waits_for_a_sync_that_does_not_end),
         OVER_ALL(a_commit_that_changed_nothing_waits_for_nobody),
         OVER_ALL(what_is_taken_back_gets_no_number),
         OVER_ALL(a_sync_that_fails_is_told_and_makes_nothing_durable),
