@@ -166,6 +166,49 @@ static int mark_move(struct flo_fleet_store *store, const char *device, struct f
     return rv;
 }
 
+/* ---- a past of its own ---- */
+
+/* Tells whether the number of an event was given to another event: the device's
+ * state went back in time, or another machine uses it.  An event that comes
+ * again has the time of its first sending.  0: the time is unknown. */
+static int is_another(struct flo_fleet_store *store, const struct flo_fleet_fact *fact,
+                      const struct flo_event_text *event, bool *out, struct flo_err *err)
+{
+    struct flo_query query = outbox(fact);
+    struct flo_number at = {.field = FLO_FIELD_EVENT_AT};
+
+    query.matches[query.match_count++] = number_is(FLO_FIELD_EVENT_SEQ, event->seq);
+    int rv = flo_fleet_find_one(store, query, flo_fleet_take_number, &at, NULL, err);
+    *out = at.number != 0 && event->at_ms != 0 && at.number != event->at_ms;
+    return rv;
+}
+
+/* Gives the stored events of an outbox a boot id of their own.  The outbox then
+ * is empty, so that no event counts as known by its number alone. */
+static int outbox_part(struct flo_fleet_store *store, const char *device,
+                       struct flo_fleet_fact *fact, struct flo_err *err)
+{
+    char boot[37];
+
+    snprintf(boot, sizeof(boot), "%s", fact->boot);
+    FLO_TRY(flo_fleet_remove(store, FLO_TABLE_EVENT_CHECKPOINT,
+                             MATCHES(text_is(FLO_FIELD_EVENT_CHECKPOINT_DEVICE, device),
+                                     text_is(FLO_FIELD_EVENT_CHECKPOINT_BOOT, boot)),
+                             NULL, err));
+    flo_uuid_make(fact->boot);
+    int rv = flo_fleet_mark_put(store, device, fact, err);
+    snprintf(fact->boot, sizeof(fact->boot), "%s", boot);
+    fact->is_mark_known = fact->is_mark_dirty = false;
+    fact->mark = fact->newest = fact->outbox = 0;
+    if (rv == 0) {
+        flo_log(FLO_LOG_WARN, "device",
+                "device %s lost events of boot %s: its state is an older copy, or two machines "
+                "use one.  Its events are stored again from there",
+                device, boot);
+    }
+    return rv;
+}
+
 /* ---- what is too old ---- */
 
 /* Gets the id of the event that comes `count` places after the newest event
@@ -244,19 +287,27 @@ int flo_fleet_event_add(struct flo_fleet_store *store, const char *device, const
                         const char *json, bool *is_new, uint64_t *mark, struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
+    const struct flo_event_text event = {json, boot, seq, at_ms};
+    bool is_other = false;
 
     FLO_TRY(fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0);
     if (strcmp(fact->boot, boot) != 0) {
         FLO_TRY(mark_load(store, device, boot, fact, err));
     }
     FLO_TRY(outbox_begin(store, fact, err));
-    FLO_TRY(event_insert(store, fact, &(struct flo_event_text){json, boot, seq, at_ms},
-                         received_at_ms, is_new, err));
+    FLO_TRY(event_insert(store, fact, &event, received_at_ms, is_new, err));
+    FLO_TRY(*is_new ? 0 : is_another(store, fact, &event, &is_other, err));
+    if (is_other) {
+        FLO_TRY(outbox_part(store, device, fact, err));
+        FLO_TRY(outbox_begin(store, fact, err));
+        FLO_TRY(event_insert(store, fact, &event, received_at_ms, is_new, err));
+    }
     if (*is_new && store->events % PRUNE_EVERY == 0) {
         FLO_TRY(events_prune(store, device, fact->book, err));
     }
     FLO_TRY(mark_move(store, device, fact, seq, from, *is_new, err));
-    *mark = fact->mark;
+    /* A known event vouches for no later one: the device may have others. */
+    *mark = !*is_new && from > 0 && seq < fact->mark ? seq : fact->mark;
     return 0;
 }
 
@@ -271,6 +322,15 @@ int flo_fleet_event_checkpoint(struct flo_fleet_store *store, const char *device
     }
     *mark = fact->is_mark_known ? fact->mark : 0;
     return 0;
+}
+
+int flo_fleet_event_told(struct flo_fleet_store *store, const char *device, const char *boot,
+                         uint64_t last, struct flo_err *err)
+{
+    uint64_t mark;
+
+    FLO_TRY(flo_fleet_event_checkpoint(store, device, boot, &mark, err));
+    return mark > last ? outbox_part(store, device, flo_fleet_fact(store, device), err) : 0;
 }
 
 struct listing {

@@ -208,7 +208,7 @@ static void no_event_that_a_device_still_has_is_acknowledged(void **state)
     assert_int_equal(event_from(store, 13, 10, false), 9);
     assert_int_equal(event_from(store, 10, 10, true), 10);
     assert_int_equal(event_from(store, 11, 10, true), 13);
-    assert_int_equal(event_from(store, 10, 10, false), 13);
+    assert_int_equal(event_from(store, 10, 10, false), 10);
     assert_int_equal(event_from(store, 14, 14, true), 14);
     assert_int_equal(event_from(store, 20, 19, true), 18);
     assert_int_equal(event_from(store, 19, 19, true), 20);
@@ -418,6 +418,90 @@ static int take_event(void *context, const char *json)
 {
     flo_buf_printf(context, "%s ", json);
     return 0;
+}
+
+static void add_event(struct flo_fleet_store *store, uint64_t seq, uint64_t from, uint64_t at_ms,
+                      bool expect_new, uint64_t expect_mark)
+{
+    struct flo_err err = {0};
+    char json[32];
+    uint64_t mark;
+    bool is_new = !expect_new;
+
+    snprintf(json, sizeof(json), "%u@%u", (unsigned)seq, (unsigned)at_ms);
+    assert_int_equal(
+        flo_fleet_event_add(store, DEVICE, BOOT, seq, from, at_ms, 2, json, &is_new, &mark, &err),
+        0);
+    assert_int_equal(is_new, expect_new);
+    assert_int_equal(mark, expect_mark);
+}
+
+/* A state folder went back from event 4 to event 2. */
+static void a_number_that_was_given_to_another_event_is_not_known(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) texts = {0};
+    struct flo_err err = {0};
+    uint64_t oldest;
+
+    begin(store);
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        add_event(store, seq, 1, 100 + seq, true, seq);
+    }
+    add_event(store, 4, 1, 104, false, 4);
+    add_event(store, 3, 3, 203, true, 3);
+    add_event(store, 4, 3, 204, true, 4);
+    add_event(store, 4, 3, 204, false, 4);
+    commit(store);
+
+    assert_int_equal(
+        flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 99, take_event, &texts, &oldest, &err),
+        0);
+    assert_string_equal(texts.data, "1@101 2@102 3@103 4@104 3@203 4@204 ");
+}
+
+/* Its report comes before its first event. */
+static void a_device_that_knows_fewer_events_begins_an_outbox_anew(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    struct flo_err err = {0};
+    uint64_t mark;
+
+    begin(store);
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        add_event(store, seq, 1, 100 + seq, true, seq);
+    }
+    assert_int_equal(flo_fleet_event_told(store, DEVICE, BOOT, 4, &err), 0);
+    assert_int_equal(flo_fleet_event_checkpoint(store, DEVICE, BOOT, &mark, &err), 0);
+    assert_int_equal(mark, 4);
+    assert_int_equal(flo_fleet_event_told(store, DEVICE, BOOT, 2, &err), 0);
+    assert_int_equal(flo_fleet_event_checkpoint(store, DEVICE, BOOT, &mark, &err), 0);
+    assert_int_equal(mark, 0);
+    add_event(store, 3, 3, 203, true, 3);
+    commit(store);
+}
+
+static void the_ack_of_a_known_event_vouches_for_no_later_one(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+
+    begin(store);
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        add_event(store, seq, 1, 100 + seq, true, seq);
+    }
+    add_event(store, 2, 2, 102, false, 2);
+    commit(store);
+}
+
+/* An event that was damaged on the device comes without its time. */
+static void an_event_without_its_time_is_known_by_its_number(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+
+    begin(store);
+    add_event(store, 1, 1, 101, true, 1);
+    add_event(store, 1, 1, 0, false, 1);
+    commit(store);
 }
 
 static void the_newest_2000_events_of_a_device_are_kept_and_listed_in_order(void **state)
@@ -653,6 +737,10 @@ int main(void)
         OVER_ALL(devices_are_found_by_label_release_and_connection),
         OVER_ALL(a_listing_meets_each_row_once_though_its_callback_changes_them),
         OVER_ALL(the_newest_2000_events_of_a_device_are_kept_and_listed_in_order),
+        OVER_ALL(a_number_that_was_given_to_another_event_is_not_known),
+        OVER_ALL(an_event_without_its_time_is_known_by_its_number),
+        OVER_ALL(a_device_that_knows_fewer_events_begins_an_outbox_anew),
+        OVER_ALL(the_ack_of_a_known_event_vouches_for_no_later_one),
         OVER_ALL(what_many_devices_say_alike_is_kept_once),
         OVER_ALL(a_form_of_a_cancelled_change_is_made_again),
         OVER_ALL(forms_of_events_that_went_go_too),
