@@ -7,6 +7,7 @@
 #include <flotilla/errors/certificate.h>
 #include <flotilla/errors/meta.h>
 #include <flotilla/errors/mqtt.h>
+#include <flotilla/errors/outbox.h>
 
 #include "agent/shell/link/heard.h"
 #include "agent/shell/link/link.h"
@@ -31,6 +32,20 @@ static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
     flo_shell_link_heard(shell, heard->rev);
 }
 
+static void take_ack(struct flo_shell *shell, const struct flo_heard *heard)
+{
+    struct flo_err back = {0};
+
+    if (flo_events_acked(shell->db, heard->boot, heard->ack)) {
+        flo_fail(&back, FLO_E_OUTBOX_BACK,
+                 "the controller has event %llu of this device, the newest one here is %llu",
+                 (unsigned long long)heard->ack,
+                 (unsigned long long)flo_events_outbox(shell->db)->last);
+        flo_notes_add(shell->db, "note", &back, flo_now_ms());
+        flo_shell_link_reported(shell);
+    }
+}
+
 static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo_heard *heard)
 {
     if (topic == FLO_TOPIC_DESIRED) {
@@ -44,7 +59,7 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
         flo_shell_link_reported(shell);
     }
     if (heard->ack > 0) {
-        flo_events_acked(shell->db, heard->boot, heard->ack);
+        take_ack(shell, heard);
         flo_shell_link_flush_events(shell);
     }
     uint64_t before = flo_shell_trust_number(shell);

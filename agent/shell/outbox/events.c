@@ -64,9 +64,9 @@ static int store_all(struct flo_outbox_db *db, struct flo_err *err)
     return rv;
 }
 
-/* Gives the events in memory a new boot id.  They cannot be stored now and were
- * never sent.  After a restart, other events of the file's boot id get their
- * numbers. */
+/* Gives the outbox a new boot id, which the next write stores.  It is needed
+ * when the events in memory cannot be stored: after a restart, other events of
+ * the file's boot id would get their numbers. */
 static void leave_boot(struct flo_outbox_db *db)
 {
     flo_uuid_make(db->boot);
@@ -210,17 +210,19 @@ json_t *flo_events_told_json(const struct flo_outbox_db *db)
                      (json_int_t)db->outbox.acked);
 }
 
+/* Makes the note that is sent for an event that is damaged.  It has no time, by
+ * which the controller would take it for another event of that number. */
 static char *damaged_event(struct flo_outbox_db *db, uint64_t sequence)
 {
     struct flo_buf text = {0};
 
     db->corrupt++;
     flo_buf_printf(&text,
-                   "{\"v\":1,\"boot\":\"%s\",\"seq\":%llu,\"at_ms\":%llu,"
+                   "{\"v\":1,\"boot\":\"%s\",\"seq\":%llu,\"at_ms\":0,"
                    "\"type\":\"note\",\"error\":{\"id\":\"%s\",\"what\":"
                    "\"event %llu was damaged or lost on the device\"}}",
-                   db->boot, (unsigned long long)sequence, (unsigned long long)flo_wall_ms(),
-                   flo_error_id(FLO_E_OUTBOX_CORRUPT), (unsigned long long)sequence);
+                   db->boot, (unsigned long long)sequence, flo_error_id(FLO_E_OUTBOX_CORRUPT),
+                   (unsigned long long)sequence);
     return text.data;
 }
 
@@ -289,14 +291,37 @@ static int acked_store(struct flo_outbox_db *db, uint64_t sequence, struct flo_e
     return flo_outbox_db_commit(db, rv, err);
 }
 
-void flo_events_acked(struct flo_outbox_db *db, const char *boot, uint64_t sequence)
+/* Begins a new boot id, because the controller has events of the present one
+ * that this outbox never had: the state folder is an older copy.  All events
+ * without an ack are sent again, for the controller may have taken their
+ * numbers for known ones. */
+static void leave_past(struct flo_outbox_db *db)
 {
     struct flo_err err = {0};
-    bool is_foreign = boot[0] != '\0' && strcmp(boot, db->boot) != 0;
+
+    leave_boot(db);
+    db->outbox.sent = db->outbox.acked;
+    if (db->sqlite != NULL && flo_values_store(db, "boot", db->boot, &err) == 0) {
+        db->is_boot_stored = true;
+    } else if (err.code != 0) {
+        flo_outbox_db_complain(&err);
+    }
+}
+
+bool flo_events_acked(struct flo_outbox_db *db, const char *boot, uint64_t sequence)
+{
+    struct flo_err err = {0};
     size_t i = 0;
 
-    if (is_foreign || !flo_outbox_acked(&db->outbox, sequence)) {
-        return;
+    if (boot[0] != '\0' && strcmp(boot, db->boot) != 0) {
+        return false;
+    }
+    if (boot[0] != '\0' && sequence > db->outbox.last) {
+        leave_past(db);
+        return true;
+    }
+    if (!flo_outbox_acked(&db->outbox, sequence)) {
+        return false;
     }
     if (acked_store(db, sequence, &err) < 0) {
         flo_outbox_db_complain(&err);
@@ -312,4 +337,5 @@ void flo_events_acked(struct flo_outbox_db *db, const char *boot, uint64_t seque
             i++;
         }
     }
+    return false;
 }

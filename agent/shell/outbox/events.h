@@ -32,7 +32,10 @@ uint64_t flo_events_flush_ms(const struct flo_outbox_db *db);
 /* Returns the text of an event to send, which the caller frees.  If the stored
  * event is damaged or lost, the text is a note that says so. */
 char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence);
-void flo_events_acked(struct flo_outbox_db *db, const char *boot, uint64_t sequence);
+/* Handles the ack of the events up to `sequence`.  Returns true if the outbox
+ * never had that event.  The state folder is then an older copy, so the outbox
+ * begins a new boot id, which the device must report. */
+bool flo_events_acked(struct flo_outbox_db *db, const char *boot, uint64_t sequence);
 /* Returns the state of the outbox, which decides when events are sent. */
 struct flo_outbox *flo_events_outbox(struct flo_outbox_db *db);
 /* Sends no event before `until_ms`, or until the next connection. */

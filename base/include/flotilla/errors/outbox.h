@@ -6,6 +6,7 @@
 
 enum {
     FLO_E_OUTBOX_CORRUPT = -1345, /* outbox.corrupt */
+    FLO_E_OUTBOX_BACK = -1346,    /* outbox.back */
 };
 
 #endif

@@ -282,6 +282,35 @@ static void a_number_sent_without_a_disk_is_not_used_again(void **state)
     }
 }
 
+/* The state folder is a copy of last week's. */
+static void an_ack_above_all_events_begins_a_new_boot(void **state)
+{
+    struct flo_outbox_db *db = open_db(1 << 20);
+    char before[37], after[37];
+
+    (void)state;
+    note(db, "taken for a known one");
+    flo_events_flush(db);
+    flo_outbox_connected(flo_events_outbox(db), 1);
+    flo_outbox_sent(flo_events_outbox(db), 1, 1);
+    snprintf(before, sizeof(before), "%s", db->boot);
+
+    assert_true(flo_events_acked(db, before, 27));
+    snprintf(after, sizeof(after), "%s", db->boot);
+    assert_string_not_equal(before, after);
+    assert_int_equal(flo_outbox_next(flo_events_outbox(db), 2), 1);
+    assert_false(flo_events_acked(db, before, 27));
+    assert_string_equal(db->boot, after);
+    char *text = flo_events_text(db, 1);
+    assert_non_null(strstr(text, after));
+    free(text);
+    flo_outbox_db_close(db);
+
+    db = open_db(1 << 20);
+    assert_string_equal(db->boot, after);
+    flo_outbox_db_close(db);
+}
+
 /* The broker keeps an ack over a restart, which forgot what was acked. */
 static void the_ack_of_another_boot_ends_nothing(void **state)
 {
@@ -847,6 +876,7 @@ int main(void)
         TEST(an_end_that_a_full_disk_kept_out_counts),
         TEST(a_full_disk_is_tried_ever_more_seldom),
         TEST(the_ack_of_another_boot_ends_nothing),
+        TEST(an_ack_above_all_events_begins_a_new_boot),
         TEST(a_disk_that_recovers_keeps_the_numbers_sent_without_it),
         TEST(the_oldest_telemetry_goes_first_and_is_counted),
         TEST(the_newest_windows_are_sent_from_memory_without_a_disk),
