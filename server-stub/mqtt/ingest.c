@@ -301,6 +301,25 @@ static uint32_t profile_sum(const struct flo_message *message)
     return facts == NULL ? 0 : flo_select_steady(facts);
 }
 
+/* Compares the events that the device knows with the stored ones.  A report that
+ * knows fewer may be older than they are, so the device is asked for another. */
+static int look_at_events(const struct flo_message *message, struct flo_err *err)
+{
+    const json_t *events = json_object_get(message->json, "events");
+    const char *boot = json_string_value(json_object_get(events, "boot"));
+    bool is_doubtful;
+
+    if (message->retained || !flo_uuid_is_valid(boot)) {
+        return 0;
+    }
+    FLO_TRY(flo_fleet_event_told(message->controller->store, message->device, boot,
+                                 flo_json_number(events, "last"), &is_doubtful, err));
+    if (is_doubtful) {
+        flo_outgoing_ask(message->controller, message->device, "");
+    }
+    return 0;
+}
+
 static int on_reported(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -334,6 +353,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     FLO_TRY(flo_fleet_device_reported(controller->store, message->device, text.data, message->json,
                                       profile.data, drifts(models), trust, known, count, err));
     FLO_TRY(look_at_top(message, top, err));
+    FLO_TRY(look_at_events(message, err));
     FLO_TRY(certificate(message, err));
     FLO_TRY(witness(message, err));
     flo_telemetry_link_device(controller, message->device, facts);

@@ -309,7 +309,7 @@ static void send_acks(struct flo_publisher *publisher, const struct flo_acks *ac
 #define RENEW "{\"v\":1,\"op\":\"renew\"}"
 #define REPORT "{\"v\":1,\"op\":\"report\"}"
 
-static void ask(struct flo_publisher *publisher, const char *device, const char *text)
+static void ask_for(struct flo_publisher *publisher, const char *device, const char *text)
 {
     flo_publisher_send(publisher, FLO_TOPIC_CMD, device, text, strlen(text));
 }
@@ -328,9 +328,11 @@ static void send_ask(struct flo_publisher *publisher, const struct flo_ask *ask)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    if (flo_fleet_order_get(publisher->controller->store, ask->order, take_order, &text, NULL) ==
-            0 &&
-        !text.failed) {
+    if (ask->order[0] == '\0') {
+        ask_for(publisher, ask->device, REPORT);
+    } else if (flo_fleet_order_get(publisher->controller->store, ask->order, take_order, &text,
+                                   NULL) == 0 &&
+               !text.failed) {
         flo_publisher_send(publisher, FLO_TOPIC_CMD, ask->device, text.data, text.bytes);
     }
 }
@@ -458,7 +460,7 @@ static void on_spread(evutil_socket_t fd, short what, void *context)
         const char *device = spread->devices.items[spread->next++];
         send_desired(publisher, device);
         if (spread->asks) {
-            ask(publisher, device, REPORT);
+            ask_for(publisher, device, REPORT);
         }
     }
     if (spread->next < spread->devices.count) {
@@ -593,7 +595,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
         }
         send_acks(publisher, &outgoing->acks);
         for (size_t i = 0; i < outgoing->renewals.count; i++) {
-            ask(publisher, outgoing->renewals.items[i], RENEW);
+            ask_for(publisher, outgoing->renewals.items[i], RENEW);
         }
         for (size_t i = 0; i < outgoing->asks.count; i++) {
             send_ask(publisher, &outgoing->asks.items[i]);

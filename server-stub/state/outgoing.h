@@ -114,6 +114,7 @@ void flo_outgoing_came(struct flo_controller *controller, const char *device);
 void flo_outgoing_group(struct flo_controller *controller, const char *group);
 void flo_outgoing_ack(struct flo_controller *controller, const char *device, const char *boot,
                       uint64_t sequence);
+/* Sends an order to a device once more; "": requests a report instead. */
 void flo_outgoing_ask(struct flo_controller *controller, const char *device, const char *order);
 /* Adds a change for each device that lacks a release, because its desired
  * release or its condition may be different now. */

@@ -390,10 +390,12 @@ FLO_MUST_USE int flo_fleet_event_add(struct flo_fleet_store *store, const char *
 FLO_MUST_USE int flo_fleet_event_checkpoint(struct flo_fleet_store *store, const char *device,
                                             const char *boot, uint64_t *mark, struct flo_err *err);
 /* Notes that a device has no event of this outbox above `last`.  If one is
- * stored, the device's state went back in time: the stored events get a boot id
- * of their own, and the outbox is empty. */
+ * stored, *is_doubtful becomes true, for the report may be older than that event.
+ * If the next report says it again, the device's state went back in time: the
+ * stored events get a boot id of their own, and the outbox is empty. */
 FLO_MUST_USE int flo_fleet_event_told(struct flo_fleet_store *store, const char *device,
-                                      const char *boot, uint64_t last, struct flo_err *err);
+                                      const char *boot, uint64_t last, bool *is_doubtful,
+                                      struct flo_err *err);
 /* Lists the newest `limit` events of a device with ids below `below` as JSON
  * texts, the oldest first.  *oldest becomes the id of the first listed event;
  * 0: no older event exists. */

@@ -97,6 +97,7 @@ ROWS = {
     "allocations": (SEED, "e2e_starved", "", lambda: None, "allocations that fail"),
     "texts": (SEED, "e2e_chat_page", "", lambda: None, "texts of a model"),
     "gone": (SEED, "e2e_gone_clients", "", lambda: None, "clients that go"),
+    "old-states": (SEED, "e2e_old_state", "", lambda: None, "copies of a state that come back"),
     "interrupts": ((1, 10), "lane_interrupts", "", lambda: None, "interrupted commands"),
     "kernels": ((1, 12), "lane_kernels", "tsan", lambda: None,
                 "tests with an engine in them, on each older kernel"),

@@ -325,12 +325,16 @@ int flo_fleet_event_checkpoint(struct flo_fleet_store *store, const char *device
 }
 
 int flo_fleet_event_told(struct flo_fleet_store *store, const char *device, const char *boot,
-                         uint64_t last, struct flo_err *err)
+                         uint64_t last, bool *is_doubtful, struct flo_err *err)
 {
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
     uint64_t mark;
 
     FLO_TRY(flo_fleet_event_checkpoint(store, device, boot, &mark, err));
-    return mark > last ? outbox_part(store, device, flo_fleet_fact(store, device), err) : 0;
+    bool is_less = mark > last;
+    bool is_sure = is_less && fact->is_doubtful;
+    *is_doubtful = fact->is_doubtful = is_less && !is_sure;
+    return is_sure ? outbox_part(store, device, fact, err) : 0;
 }
 
 struct listing {

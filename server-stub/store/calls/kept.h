@@ -33,12 +33,13 @@ struct flo_fleet_fact {
     /* time when the device was last asked for answers, by flo_now_ms; 0:
      * never */
     uint64_t asked_at_ms;
-    char boot[37]; /* outbox to which the fields below belong; "": none yet */
+    char boot[37];          /* outbox to which the fields below belong; "": none yet */
     bool is_mark_known;
-    uint64_t mark;   /* checkpoint; see mark_move */
-    uint64_t newest; /* number of the newest event, even if it comes after a gap */
-    uint64_t book;   /* number that stands for the device in the table of events; 0: none yet */
-    uint64_t outbox; /* number of the outbox `boot`; 0: none yet */
+    bool is_doubtful; /* the device knew fewer events than are stored, by its last report */
+    uint64_t mark;    /* checkpoint; see mark_move */
+    uint64_t newest;  /* number of the newest event, even if it comes after a gap */
+    uint64_t book;    /* number that stands for the device in the table of events; 0: none yet */
+    uint64_t outbox;  /* number of the outbox `boot`; 0: none yet */
 };
 struct flo_fleet_facts {
     struct flo_ids ids;
