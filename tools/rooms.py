@@ -33,6 +33,7 @@ SHARED = {
     "agent": "the core",
     "queue": "events for the core",
     "boot_id": "a number of this boot",
+    "life": "a number of this start",
     "is_local": "this process runs one command",
     "watch": "a view: the machine and its sensors, which hardware/ alone writes",
     "stale": "why no newest statement counts, which trust/ alone writes",

@@ -76,6 +76,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
         shell->models[i].telemetry.begin_ms = flo_now_ms();
     }
     read_boot_id(shell);
+    flo_uuid_make(shell->life);
     shell->base = event_base_new();
     if (shell->base == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "event loop");

@@ -320,6 +320,7 @@ struct flo_shell {
      * degraded and updates wait (trust/newest.c); "": none is missing */
     char stale[160];
     char boot_id[37];
+    char life[37]; /* id of this start of the agent; "": none is told */
 
     struct flo_agent agent;
     struct flo_queue queue;

@@ -32,6 +32,9 @@ uint32_t flo_report_model_rung(const struct flo_shell *shell, uint32_t index);
 /* Makes the JSON of the memory plan and of the reductions by memory
  * pressure. */
 json_t *flo_report_memory(const struct flo_shell *shell);
+/* Makes {"id","host","address","serial"}: this start of the agent, and the machine
+ * on which it runs, without unknown members. */
+json_t *flo_report_life(const struct flo_shell *shell);
 /* Makes the JSON of the reason why the device is degraded; NULL: it is not. */
 json_t *flo_report_degraded(const struct flo_shell *shell);
 json_t *flo_report_execution(const struct flo_agent_execution *execution);
