@@ -16,6 +16,7 @@
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/witness.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/devices/twins.h"
 #include "server-stub/state/foreign.h"
 #include "server-stub/state/orders/making.h"
 #include "server-stub/state/orders/orders.h"
@@ -331,6 +332,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     uint64_t rev;
     uint64_t top;
     uint64_t trust;
+    bool is_twice;
 
     FLO_TRY(flo_json_get_uuid(message->json, "device", &id, err));
     FLO_TRY(flo_json_opt_u64(message->json, "trust", 0, INT64_MAX, 0, &trust, err));
@@ -342,9 +344,14 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
         return flo_fail(err, FLO_E_MQTT_IDENTITY, "device %s reports for device %s",
                         message->device, id);
     }
+    FLO_TRY(flo_twins_look(controller, message->device, message->json, &is_twice, err));
     flo_ingest_dump(facts, &profile);
-    FLO_TRY(flo_ingest_text(message, &text, err));
-    if (profile.failed) {
+    if (is_twice) {
+        flo_json_dump(message->json, &text);
+    } else {
+        FLO_TRY(flo_ingest_text(message, &text, err));
+    }
+    if (profile.failed || text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "report");
     }
     struct flo_fleet_model known[FLO_REPORTED_MODELS_MAX];

@@ -6,6 +6,7 @@
 #include "server-stub/core/orders/recall.h"
 #include "server-stub/mqtt/message.h"
 #include "server-stub/state/controller.h"
+#include "server-stub/state/devices/twins.h"
 #include "server-stub/state/rollouts/rollouts.h"
 
 /* Tells whether a text has no line ends, so that it can be stored as
@@ -44,11 +45,26 @@ bool flo_ingest_is_ours(int code)
     return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;
 }
 
-/* Steps a rollout.  A step that fails midway has already changed the rollout in
- * memory, so the batch must be rolled back for any failure. */
+/* Tells whether an event says that the device has come to where it should be. */
+static bool is_end(const struct flo_rollout_event *event)
+{
+    return event->kind == FLO_ROLLOUT_EVENT_EXECUTION
+               ? flo_execution_kind(event->execution) == FLO_EXECUTION_END_GOOD
+               : event->kind == FLO_ROLLOUT_EVENT_FORGOTTEN ||
+                     event->kind == FLO_ROLLOUT_EVENT_STAYS ||
+                     event->kind == FLO_ROLLOUT_EVENT_BACK;
+}
+
+/* Steps a rollout.  While two machines use the device's identity, no end
+ * counts, because it is that of one of them.  A step that fails midway has
+ * already changed the rollout in memory, so the batch must be rolled back for
+ * any failure. */
 int flo_ingest_step(const struct flo_message *message, struct flo_rollout_entry *entry,
                     struct flo_rollout_event event, struct flo_err *err)
 {
+    if (is_end(&event) && flo_twins_are(message->controller, message->device)) {
+        return 0;
+    }
     int rv = flo_rollouts_step(message->controller, entry, event, err);
 
     if (rv < 0 && !flo_ingest_is_ours(rv)) {

@@ -256,6 +256,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     flo_batches_tick(run->rest.batches);
     flo_audit_head_tick(run->controller, flo_now_ms());
     flo_foreign_unproved(run->controller);
+    flo_foreign_single(run->controller);
     if (flo_foreign_unsealed(run->controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
     }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/core/device/lives.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
@@ -13,7 +14,10 @@
 /* Sequence number of the first row that stands for a foreign order; it is
  * higher than any number of the controller's own orders. */
 #define ROWS_FROM (UINT64_C(1) << 62)
-#define TOLD_MS (UINT64_C(24) * 3600 * 1000)
+#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+
+static const uint64_t told_ms[FLO_FOREIGN_KINDS] = {DAY_MS, DAY_MS, DAY_MS, DAY_MS,
+                                                    FLO_LIVES_TWICE_MS};
 
 struct flo_foreign_item {
     char what[160]; /* text of the report, which the alert shows as its series */
@@ -37,7 +41,7 @@ void flo_foreign_free(struct flo_foreign *foreign)
 
 const char *flo_foreign_word(enum flo_foreign_kind kind)
 {
-    static const char *const words[] = {"order", "statement", "message", "row"};
+    static const char *const words[] = {"order", "statement", "message", "row", "identity"};
 
     return words[kind];
 }
@@ -76,7 +80,8 @@ bool flo_foreign_at(const struct flo_controller *controller, size_t place, uint6
     for (size_t i = 0; i < FLO_FOREIGN_KINDS * FLO_FOREIGN_MAX; i++) {
         const struct flo_foreign_item *item =
             &foreign->items[i / FLO_FOREIGN_MAX][i % FLO_FOREIGN_MAX];
-        if (item->at_ms == 0 || item->at_ms + TOLD_MS <= now_ms || place-- > 0) {
+        if (item->at_ms == 0 || item->at_ms + told_ms[i / FLO_FOREIGN_MAX] <= now_ms ||
+            place-- > 0) {
             continue;
         }
         *kind = (enum flo_foreign_kind)(i / FLO_FOREIGN_MAX);
@@ -94,6 +99,30 @@ void flo_foreign_unproved(struct flo_controller *controller)
 
     while (flo_proofs_told(controller->proofs, device)) {
         (void)tell(controller, FLO_FOREIGN_MESSAGE, device);
+    }
+}
+
+/* ---- identities ---- */
+
+void flo_foreign_twice(struct flo_controller *controller, const char *what)
+{
+    if (tell(controller, FLO_FOREIGN_IDENTITY, what)) {
+        flo_log(FLO_LOG_ERROR, "device", "two machines have one identity: device %s", what);
+    }
+}
+
+void flo_foreign_single(struct flo_controller *controller)
+{
+    struct flo_foreign_item *items = controller->foreign->items[FLO_FOREIGN_IDENTITY];
+    uint64_t now_ms = flo_wall_ms();
+    char device[37];
+
+    for (size_t i = 0; i < FLO_FOREIGN_MAX; i++) {
+        if (items[i].at_ms != 0 && items[i].at_ms + FLO_LIVES_TWICE_MS <= now_ms) {
+            items[i].at_ms = 0;
+            snprintf(device, sizeof(device), "%.36s", items[i].what);
+            flo_outgoing_ask(controller, device, "");
+        }
     }
 }
 

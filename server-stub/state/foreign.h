@@ -1,12 +1,14 @@
-/* Foreign: signs that somebody else acts in the fleet's name, of four kinds:
+/* Foreign: signs that somebody else acts in the fleet's name, of five kinds:
  *
  * order      a device obeyed an order that this controller never gave
  * statement  a device refused a trust statement
  * message    a message in the name of a device came without its proof
  * row        a row in the database has no valid seal, or rows are gone or old
+ * identity   two machines use the identity of one device
  *
  * A foreign order gets a row in the list of orders, and each kind raises an
- * alert for a day (core/alert/defaults.def).  Any device can report the first
+ * alert for a day, the last one for as long as it is so
+ * (core/alert/defaults.def).  Any device can report the first
  * two kinds falsely, and the broker the third, so the number of reports is
  * limited. */
 #ifndef FLOTILLA_SERVER_STATE_FOREIGN_H
@@ -21,6 +23,7 @@ enum flo_foreign_kind {
     FLO_FOREIGN_STATEMENT,
     FLO_FOREIGN_MESSAGE,
     FLO_FOREIGN_ROW,
+    FLO_FOREIGN_IDENTITY,
     FLO_FOREIGN_KINDS
 };
 
@@ -36,13 +39,17 @@ struct flo_foreign;
  * memory. */
 struct flo_foreign *flo_foreign_new(void);
 void flo_foreign_free(struct flo_foreign *foreign);
-/* Returns "order", "statement", "message" or "row". */
+/* Returns "order", "statement", "message", "row" or "identity". */
 const char *flo_foreign_word(enum flo_foreign_kind kind);
 /* Records that a device obeyed this order, or knows its number; within a
  * transaction.  An order of this controller whose row was deleted is not
  * foreign. */
 FLO_MUST_USE int flo_foreign_order(struct flo_controller *controller, const char *device,
                                    const char *order, struct flo_err *err);
+/* Records two machines with one identity; `what` begins with the device's id. */
+void flo_foreign_twice(struct flo_controller *controller, const char *what);
+/* Requests a report of each device that one machine uses again. */
+void flo_foreign_single(struct flo_controller *controller);
 /* Records that a device refused a trust statement.  A report counts only if it
  * begins with the digests of a statement (agent/shell/trust/take.c). */
 void flo_foreign_refused(struct flo_controller *controller, const char *what);

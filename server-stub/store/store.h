@@ -42,6 +42,7 @@
 
 #include "server-stub/core/audit.h"
 #include "server-stub/core/certificate.h"
+#include "server-stub/core/device/lives.h"
 #include "server-stub/core/orders/orders.h"
 #include "server-stub/core/rollout/rollout.h"
 
@@ -389,6 +390,9 @@ FLO_MUST_USE int flo_fleet_event_add(struct flo_fleet_store *store, const char *
 /* Gets the checkpoint of an outbox; 0: the outbox sent no event yet. */
 FLO_MUST_USE int flo_fleet_event_checkpoint(struct flo_fleet_store *store, const char *device,
                                             const char *boot, uint64_t *mark, struct flo_err *err);
+/* Gets the lives of a device, which the caller changes in memory; NULL: no
+ * memory.  Borrowed until the next call of the store. */
+struct flo_lives *flo_fleet_device_lives(struct flo_fleet_store *store, const char *id);
 /* Notes that a device has no event of this outbox above `last`.  If one is
  * stored, *is_doubtful becomes true, for the report may be older than that event.
  * If the next report says it again, the device's state went back in time: the

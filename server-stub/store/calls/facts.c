@@ -33,6 +33,13 @@ struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store, const char 
     return &facts->items[number];
 }
 
+struct flo_lives *flo_fleet_device_lives(struct flo_fleet_store *store, const char *id)
+{
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
+
+    return fact == NULL ? NULL : &fact->lives;
+}
+
 size_t flo_fleet_number(struct flo_fleet_store *store, const char *id)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, id);

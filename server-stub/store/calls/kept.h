@@ -33,6 +33,7 @@ struct flo_fleet_fact {
     /* time when the device was last asked for answers, by flo_now_ms; 0:
      * never */
     uint64_t asked_at_ms;
+    struct flo_lives lives; /* starts of the device's agent */
     char boot[37];          /* outbox to which the fields below belong; "": none yet */
     bool is_mark_known;
     bool is_doubtful; /* the device knew fewer events than are stored, by its last report */

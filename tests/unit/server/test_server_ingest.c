@@ -3,10 +3,12 @@
 
 #include "server-stub/mqtt/telemetry_feed.h"
 #include "server-stub/state/devices/devices.h"
+#include "server-stub/state/foreign.h"
 #include "server-stub/state/rollouts/updates.h"
 #include "server-stub/state/rollouts/view.h"
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/telemetry/lane.h"
+#include "tests/unit/held_clock.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
 #include "unit/server/store/store.h"
@@ -622,6 +624,59 @@ static void what_a_device_has_forgotten_is_not_awaited(void **state)
     assert_int_equal(member->state, FLO_EXECUTION_SUCCEEDED);
 }
 
+/* A start of an agent on one of two machines. */
+static void lives(struct world *world, size_t device, const char *id, const char *host)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"device\":\"%s\",\"models\":[],\"life\":{\"id\":"
+             "\"%s-4444-4444-8444-444444444444\",\"host\":\"%s\",\"address\":\"192.0.2.7\"}}",
+             ids[device], id, host);
+    send(world, device, "reported", text);
+}
+
+static bool is_told(struct world *world, const char *device)
+{
+    enum flo_foreign_kind kind;
+    const char *what;
+
+    return flo_foreign_at(world->controller, 0, waits_wall_ms(), &kind, &what) &&
+           kind == FLO_FOREIGN_IDENTITY && strncmp(what, device, 36) == 0 &&
+           strstr(what, ": one (192.0.2.7) and two (192.0.2.7)") != NULL;
+}
+
+static void no_end_of_two_machines_with_one_identity_counts(void **state)
+{
+    static const char there[] = "{\"model\":\"tiny\",\"state\":\"ready\",\"current\":{"
+                                "\"release\":\"" DIGEST "\",\"version\":\"2.1.0\"}}";
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+    struct flo_rollout_member *member =
+        &entry->core.members[flo_rollout_find(&entry->core, ids[canary])];
+
+    lives(world, canary, "11111111", "one");
+    lives(world, canary, "22222222", "two");
+    lives(world, canary, "11111111", "one");
+    assert_false(is_told(world, ids[canary]));
+    lives(world, canary, "22222222", "two");
+    assert_true(is_told(world, ids[canary]));
+    event(world, canary, "soaking");
+    assert_int_equal(member->state, FLO_EXECUTION_SOAKING);
+
+    event(world, canary, "succeeded");
+    reports(world, canary, 2, 2, there);
+    assert_int_equal(member->state, FLO_EXECUTION_SOAKING);
+
+    /* One of them is switched off. */
+    held_clock_pass_ms(FLO_LIVES_TWICE_MS);
+    assert_false(is_told(world, ids[canary]));
+    member->since_at_ms = 1;
+    reports(world, canary, 2, 2, there);
+    assert_int_equal(member->state, FLO_EXECUTION_SUCCEEDED);
+}
+
 /* Its disk was full at its end, and its outbox was lost after it went on. */
 static void a_report_corrects_a_failure_of_a_device_that_went_on(void **state)
 {
@@ -700,6 +755,7 @@ int main(void)
         WITH_WORLD(specifications_out_of_bounds_are_refused),
         WITH_WORLD(who_speaks_is_online_and_who_left_stays_away),
         WITH_WORLD(what_a_device_has_forgotten_is_not_awaited),
+        WITH_WORLD(no_end_of_two_machines_with_one_identity_counts),
         WITH_WORLD(what_a_device_forgot_is_superseded_by_what_it_should_do),
         WITH_WORLD(a_report_corrects_a_failure_of_a_device_that_went_on),
         WITH_WORLD(telemetry_from_before_its_death_brings_nobody_back),
