@@ -9,17 +9,16 @@
 
 #include <flotilla/base.h>
 
-/* Sets a lower bound of the time: `least_ms` (since 1970), which then grows
- * with the machine's uptime.  A certificate that ended before the bound is
- * refused.  A clock that is not behind the bound also decides that a
- * certificate is over.
+/* Sets the time by which certificates are verified: `now_ms` (since 1970), which
+ * then grows with the machine's uptime.  A certificate that ended before is
+ * refused, whatever the machine's clock says.
  *
- * A certificate that begins later is accepted while the clock is behind the
- * bound or unsynchronised (`is_synchronised` false).  The true time may then be
- * later than both.  Any thread may call it, any number of times.  With 0 only
- * the clock counts again.  Returns FLO_E_INTERNAL when this OpenSSL version
- * does not allow it. */
-FLO_MUST_USE int flo_tls_time_set(uint64_t least_ms, bool is_synchronised, struct flo_err *err);
+ * A certificate that begins later is accepted unless a time service keeps the
+ * clock right (`is_synchronised`), because the true time may be later.  Any
+ * thread may call it, any number of times.  With 0 only the machine's clock
+ * counts again.  Returns FLO_E_INTERNAL when this OpenSSL version does not
+ * allow it. */
+FLO_MUST_USE int flo_tls_time_set(uint64_t now_ms, bool is_synchronised, struct flo_err *err);
 
 /* Gives the validity of the last peer certificate that was accepted.  Its start
  * is a lower bound of the time, which its issuer vouches for.  Returns false

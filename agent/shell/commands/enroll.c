@@ -217,7 +217,9 @@ static int ask(struct spec *spec, const char *dir, const char *token, const char
     }
     flo_json_dump(body, &text);
     snprintf(url, sizeof(url), "%s/v1/enroll", spec->controller);
-    if (flo_tls_time_set(flo_build_ms(), false, &warning) < 0) {
+    uint64_t now_ms = flo_wall_ms();
+
+    if (flo_tls_time_set(now_ms < flo_build_ms() ? flo_build_ms() : now_ms, false, &warning) < 0) {
         flo_log_err(FLO_LOG_WARN, "enroll", &warning);
     }
     int rv = flo_http_open(&options, &http, err);

@@ -14,8 +14,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 
-/* Lower bound of the wall clock minus the uptime, in milliseconds; 0: not
- * set. */
+/* The believed time minus the uptime, in milliseconds; 0: not set. */
 static _Atomic int64_t ahead_ms;
 static atomic_bool is_kept_right;
 static _Atomic uint64_t peer_from_ms;
@@ -25,7 +24,7 @@ static atomic_int problem; /* X509_V_ERR_... */
 static _Atomic uint64_t refused_from_ms;
 static _Atomic uint64_t refused_until_ms;
 
-static uint64_t least_now(void)
+static uint64_t believed(void)
 {
     int64_t ahead = atomic_load(&ahead_ms);
 
@@ -51,8 +50,7 @@ static void note_peer(const X509 *certificate)
 
 static int on_verify(int good, X509_STORE_CTX *store)
 {
-    uint64_t least = least_now();
-    bool is_sure = least == 0 || (atomic_load(&is_kept_right) && flo_wall_ms() >= least);
+    bool is_sure = believed() == 0 || atomic_load(&is_kept_right);
 
     if (good == 0 && !is_sure && X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_NOT_YET_VALID) {
         X509_STORE_CTX_set_error(store, X509_V_OK);
@@ -76,7 +74,7 @@ static void on_begin(void *parent, void *pointer, CRYPTO_EX_DATA *data, int inde
                      void *context)
 {
     X509_STORE_CTX *store = parent;
-    uint64_t least = least_now();
+    uint64_t now_ms = believed();
 
     (void)pointer;
     (void)data;
@@ -86,8 +84,8 @@ static void on_begin(void *parent, void *pointer, CRYPTO_EX_DATA *data, int inde
     if (X509_STORE_CTX_get0_param(store) == NULL) {
         return;
     }
-    if (least != 0 && flo_wall_ms() < least) {
-        X509_STORE_CTX_set_time(store, 0, (time_t)(least / 1000));
+    if (now_ms != 0) {
+        X509_STORE_CTX_set_time(store, 0, (time_t)(now_ms / 1000));
     }
     X509_STORE_CTX_set_verify_cb(store, on_verify);
 }
@@ -121,12 +119,12 @@ void flo_tls_watch(void)
     (void)pthread_once(&once, begin);
 }
 
-int flo_tls_time_set(uint64_t least_ms, bool is_synchronised, struct flo_err *err)
+int flo_tls_time_set(uint64_t now_ms, bool is_synchronised, struct flo_err *err)
 {
     flo_tls_watch();
     atomic_store(&is_kept_right, is_synchronised);
-    atomic_store(&ahead_ms, least_ms == 0 ? 0 : (int64_t)least_ms - (int64_t)flo_now_ms());
-    if (least_ms != 0 && (!is_registered || !is_working())) {
+    atomic_store(&ahead_ms, now_ms == 0 ? 0 : (int64_t)now_ms - (int64_t)flo_now_ms());
+    if (now_ms != 0 && (!is_registered || !is_working())) {
         return flo_fail(err, FLO_E_INTERNAL, "OpenSSL takes no time but the clock's");
     }
     return 0;
@@ -149,11 +147,10 @@ void flo_tls_problem_text(int code, uint64_t from_ms, uint64_t until_ms,
         snprintf(out, FLO_TLS_PROBLEM_BYTES, "%s", words);
         return;
     }
-    uint64_t least = least_now();
-    uint64_t wall = flo_wall_ms();
+    uint64_t now_ms = believed();
     flo_time_text(from_ms, from);
     flo_time_text(until_ms, until);
-    flo_time_text(wall > least ? wall : least, now);
+    flo_time_text(now_ms != 0 ? now_ms : flo_wall_ms(), now);
     snprintf(out, FLO_TLS_PROBLEM_BYTES,
              "%s: it holds from %s to %s, and this machine's clock says %s, "
              "which may be wrong",

@@ -118,6 +118,21 @@ static void a_clock_that_is_behind_is_not_asked(void **state)
     clear(&world);
 }
 
+/* For this process the clock is ten years ahead of what is known. */
+static void a_clock_that_is_ahead_ends_no_certificate(void **state)
+{
+    uint64_t now_ms = waits_wall_ms() - 3650 * DAY_MS;
+    struct world world;
+    (void)state;
+
+    make(&world, -3650 * (int64_t)DAY_MS, 30);
+    assert_int_equal(flo_tls_time_set(now_ms, false, NULL), 0);
+    assert_int_equal(verify(&world), X509_V_OK);
+    assert_int_equal(flo_tls_time_set(now_ms + 31 * DAY_MS, false, NULL), 0);
+    assert_int_equal(verify(&world), X509_V_ERR_CERT_HAS_EXPIRED);
+    clear(&world);
+}
+
 /* The broker's certificate was made again while the device lay in a box. */
 static void what_begins_later_may_have_begun_where_nobody_knows(void **state)
 {
@@ -129,11 +144,11 @@ static void what_begins_later_may_have_begun_where_nobody_knows(void **state)
     assert_int_equal(flo_tls_time_set(now_ms, false, NULL), 0);
     assert_int_equal(verify(&world), X509_V_OK);
 
-    /* nobody keeps a clock right that is not behind, too */
-    assert_int_equal(flo_tls_time_set(1000, false, NULL), 0);
+    /* nobody keeps a clock right that is near, too */
+    assert_int_equal(flo_tls_time_set(waits_wall_ms(), false, NULL), 0);
     assert_int_equal(verify(&world), X509_V_OK);
     /* but one that is right knows better */
-    assert_int_equal(flo_tls_time_set(1000, true, NULL), 0);
+    assert_int_equal(flo_tls_time_set(waits_wall_ms(), true, NULL), 0);
     assert_int_equal(verify(&world), X509_V_ERR_CERT_NOT_YET_VALID);
     clear(&world);
 }
@@ -180,7 +195,7 @@ static void an_expired_or_foreign_certificate_never_holds(void **state)
 
     make(&world, -400 * (int64_t)DAY_MS, 30);
     make(&other, 0, 30);
-    assert_int_equal(flo_tls_time_set(1000, false, NULL), 0);
+    assert_int_equal(flo_tls_time_set(waits_wall_ms(), false, NULL), 0);
     flo_tls_problem_clear();
     assert_false(flo_tls_problem(problem));
     assert_int_equal(verify(&world), X509_V_ERR_CERT_HAS_EXPIRED);
@@ -204,7 +219,7 @@ static void the_peers_certificate_tells_what_time_it_was(void **state)
 
     make(&world, 0, 30);
     assert_int_equal(flo_certificate_read(world.leaf.data, world.leaf.bytes, &facts, NULL), 0);
-    assert_int_equal(flo_tls_time_set(1000, false, NULL), 0);
+    assert_int_equal(flo_tls_time_set(waits_wall_ms(), false, NULL), 0);
     assert_int_equal(verify(&world), X509_V_OK);
     assert_true(flo_tls_time_peer(&from, &until));
     assert_int_equal(from, facts.not_before_ms);
@@ -217,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_word_the_clock_counts),
         cmocka_unit_test(a_clock_that_is_behind_is_not_asked),
+        cmocka_unit_test(a_clock_that_is_ahead_ends_no_certificate),
         cmocka_unit_test(what_begins_later_may_have_begun_where_nobody_knows),
         cmocka_unit_test(a_clock_that_is_set_by_nobody_is_named_too),
         cmocka_unit_test(an_expired_or_foreign_certificate_never_holds),
