@@ -7,6 +7,16 @@
 #include <flotilla/errors/sig.h>
 #include <flotilla/errors/target.h>
 
+/* Tells whether the controller's answer may decide otherwise: a number that is
+ * far ahead, or a time that only statements of another time deny. */
+static bool is_doubtful(const struct flo_refusal_facts *facts)
+{
+    bool is_time = facts->code == FLO_E_CMD_EXPIRED || facts->code == FLO_E_CMD_FUTURE;
+
+    return facts->code == FLO_E_CMD_LEAP ||
+           (is_time && !facts->clock_is_good && !facts->is_answered);
+}
+
 void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal *out)
 {
     *out = (struct flo_refusal){.answer = FLO_REFUSAL_SILENT};
@@ -16,7 +26,7 @@ void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal 
         out->is_told = out->doubts = true;
         return;
     }
-    if (facts->code == FLO_E_CMD_LEAP && !facts->was_asked) {
+    if (is_doubtful(facts) && !facts->was_asked) {
         out->asks = out->comes_again = true;
         return;
     }

@@ -14,9 +14,10 @@ struct flo_refusal_facts {
     /* the order's epoch is the one after that of the device's trust
      * statement */
     bool is_next_epoch;
-    /* for an order number that jumps ahead: the controller has been asked about
-     * it since the order first arrived */
+    /* for an order number that jumps ahead, and a time that does not fit: the
+     * controller has been asked since the order first arrived */
     bool was_asked;
+    bool clock_is_good; /* the device's own clock says the time (FLO_TIME_OWN) */
 };
 enum flo_refusal_answer {
     FLO_REFUSAL_SILENT,
@@ -35,7 +36,7 @@ struct flo_refusal {
      * yet may name the order's signer */
     bool doubts;
     /* the device asks the controller whether it has issued order numbers as
-     * high as this one */
+     * high as this one, and what the time is */
     bool asks;
 };
 void flo_agent_refuse(const struct flo_refusal_facts *facts, struct flo_refusal *out);

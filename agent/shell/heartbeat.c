@@ -108,6 +108,7 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
         flo_shell_link_reported(shell);
     }
     device_again(shell);
+    flo_shell_clock_tell(shell);
     flo_shell_records_write(shell);
     flo_outbox_db_again(shell->db, shell->identity.is_there ? shell->identity.device : "",
                         flo_shell_device_is_moved(shell));

@@ -156,13 +156,6 @@ enum flo_trust_hold flo_device_trust(struct flo_device *device, const struct flo
     return FLO_TRUST_TAKEN;
 }
 
-uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms, uint64_t build_ms)
-{
-    uint64_t time_ms = wall_ms > build_ms ? wall_ms : build_ms;
-
-    return time_ms > device->trusted_time_ms ? time_ms : device->trusted_time_ms;
-}
-
 /* ---- rollouts as a whole ---- */
 
 struct flo_pause *flo_device_pause_find(const struct flo_device *device, const char *rollout)

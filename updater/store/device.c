@@ -9,7 +9,7 @@
  *    32  u64 top            40  u64 desired rev    48  u64 heartbeat_ms
  *    56  u64 x 5 numbers: freeze, emergency freeze, config, trust, report
  *    96  u64 pauses folded 104  u64 models folded
- *   112  u64 claimed time  120  zero[8]
+ *   112  u64 claimed time  120  u64 end of the peers' certificates
  *   128  order keys[32]    160  trust document[32]
  *   192  4 x body[32]: freeze, emergency freeze, config, report
  *   320  24 x { rollout[64], u64 number, u8 said: 0 resumed, 1 paused,
@@ -54,7 +54,7 @@ struct disk_device {
     uint8_t pauses_folded[8];
     uint8_t models_folded[8];
     uint8_t claimed_time_ms[8];
-    uint8_t zero[8];
+    uint8_t needed_until_ms[8];
     uint8_t order_keys[32];
     uint8_t trust_document[32];
     uint8_t body[4][32];
@@ -131,6 +131,7 @@ static void encode(const struct flo_device *device, struct disk_device *disk)
     flo_put_u32(disk->era, device->era);
     flo_put_u64(disk->trusted_time_ms, device->trusted_time_ms);
     flo_put_u64(disk->claimed_time_ms, device->claimed_time_ms);
+    flo_put_u64(disk->needed_until_ms, device->needed_until_ms);
     flo_put_u64(disk->top, device->top);
     flo_put_u64(disk->desired_rev, device->desired_rev);
     flo_put_u64(disk->heartbeat_ms, device->heartbeat_ms);
@@ -175,6 +176,7 @@ static void decode(const struct disk_device *disk, struct flo_device *device)
     device->era = flo_get_u32(disk->era);
     device->trusted_time_ms = flo_get_u64(disk->trusted_time_ms);
     device->claimed_time_ms = flo_get_u64(disk->claimed_time_ms);
+    device->needed_until_ms = flo_get_u64(disk->needed_until_ms);
     device->top = flo_get_u64(disk->top);
     device->desired_rev = flo_get_u64(disk->desired_rev);
     device->heartbeat_ms = flo_get_u64(disk->heartbeat_ms);

@@ -1,9 +1,8 @@
-/* Clock: computes the trusted time of this device.
+/* Clock: gathers the sources of the time for flo_time_believe.
  *
- * A gateway without a battery-backed clock starts in 1970.  Trusted time is
- * never earlier than the build of this program, the enrolment (by the date of
- * the certificate), and the time that orders agree on.  It decides whether an
- * order or a peer's certificate has expired; the clock alone does not. */
+ * A gateway without a battery-backed clock starts in 1970, and a controller's
+ * clock may be a year ahead.  The belief decides whether an order or a peer's
+ * certificate has expired; the machine's clock alone does not. */
 #include <stdlib.h>
 #include <sys/timex.h>
 
@@ -14,6 +13,8 @@
 
 /* change of the clock in ms that makes the agent check orders again */
 #define SET_MS_MIN 60000
+/* The belief is stored so often. */
+#define KEEP_MS (UINT64_C(3600) * 1000)
 
 static uint64_t larger(uint64_t a, uint64_t b)
 {
@@ -35,30 +36,85 @@ static uint64_t set_ms(const struct flo_shell *shell)
     return larger(flo_build_ms(), shell->identity.enrolled_at_ms);
 }
 
-/* Returns the earliest possible time now, from sources other than the wall
- * clock.
- *
- * A synchronised clock overrules a later time that orders agreed on, such as
- * two orders of a controller whose clock was a year ahead. */
-static uint64_t least_ms(const struct flo_shell *shell)
+static uint64_t carried(int64_t ahead_ms)
 {
-    bool is_denied = flo_wall_ms() >= set_ms(shell) && is_synchronised();
+    return ahead_ms == 0 ? 0 : (uint64_t)((int64_t)flo_now_ms() + ahead_ms);
+}
 
-    return is_denied ? set_ms(shell) : flo_device_time(&shell->device, 0, set_ms(shell));
+static int64_t ahead_of(uint64_t wall_ms)
+{
+    return (int64_t)wall_ms - (int64_t)flo_now_ms();
+}
+
+static void gather(const struct flo_shell *shell, struct flo_time_sources *out)
+{
+    const struct flo_identity_pairs *pairs = &shell->identity.pairs;
+    const struct flo_certificate *own = &pairs->list[shell->identity.pair].facts;
+    uint64_t own_ms = flo_time_needed(own->not_before_ms, own->not_after_ms);
+
+    *out = (struct flo_time_sources){.clock_ms = flo_wall_ms(),
+                                     .is_synchronised = is_synchronised(),
+                                     .least_ms = set_ms(shell),
+                                     .good_ms = carried(shell->records->good_ahead_ms),
+                                     .said_ms = carried(shell->records->said_ahead_ms),
+                                     .until_ms = shell->device.needed_until_ms};
+    out->good_ms = out->good_ms != 0 ? out->good_ms : shell->device.trusted_time_ms;
+    if (own_ms != 0 && (out->until_ms == 0 || own_ms < out->until_ms)) {
+        out->until_ms = own_ms;
+    }
+}
+
+static void believe(const struct flo_shell *shell, struct flo_time_belief *out)
+{
+    struct flo_time_sources sources;
+
+    gather(shell, &sources);
+    flo_time_believe(&sources, out);
+}
+
+/* Notes the belief in the record, for the next start: each hour, and when it
+ * was corrected. */
+static bool keep(struct flo_shell *shell)
+{
+    struct flo_time_belief belief;
+    uint64_t *stored_ms = &shell->device.trusted_time_ms;
+
+    believe(shell, &belief);
+    if (belief.source >= FLO_TIME_OWN) {
+        shell->records->good_ahead_ms = ahead_of(belief.now_ms);
+    }
+    if (belief.source < FLO_TIME_SAID ||
+        (belief.now_ms >= *stored_ms && belief.now_ms - *stored_ms < KEEP_MS)) {
+        return false;
+    }
+    *stored_ms = belief.now_ms;
+    return true;
 }
 
 void flo_shell_clock_look(const struct flo_shell *shell, struct flo_agent_time *out)
 {
-    uint64_t wall_ms = flo_wall_ms();
+    struct flo_time_belief belief;
 
-    out->clock_ms = wall_ms < set_ms(shell) ? 0 : wall_ms;
-    out->is_synchronised = out->clock_ms != 0 && is_synchronised();
-    out->trusted_ms = larger(wall_ms, least_ms(shell));
+    believe(shell, &belief);
+    out->is_synchronised = belief.source >= FLO_TIME_OWN;
+    out->clock_ms = out->is_synchronised || belief.source == FLO_TIME_RTC ? belief.now_ms : 0;
+    out->trusted_ms = belief.now_ms;
+}
+
+bool flo_shell_clock_is_good(const struct flo_shell *shell)
+{
+    struct flo_time_belief belief;
+
+    believe(shell, &belief);
+    return belief.source >= FLO_TIME_OWN;
 }
 
 uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
 {
-    return larger(flo_wall_ms(), least_ms(shell));
+    struct flo_time_belief belief;
+
+    believe(shell, &belief);
+    return belief.now_ms;
 }
 
 /* Stores how far the wall clock is behind the trusted time.  A smaller lag than
@@ -66,7 +122,7 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
 static void note_late(struct flo_shell *shell, uint64_t before_ms)
 {
     uint64_t wall_ms = flo_wall_ms();
-    uint64_t late_ms = larger(wall_ms, least_ms(shell)) - wall_ms;
+    uint64_t late_ms = larger(wall_ms, flo_shell_clock_ms(shell)) - wall_ms;
 
     shell->records->clock_late_ms = larger(before_ms, late_ms);
 }
@@ -76,21 +132,48 @@ uint64_t flo_shell_clock_told_ms(const struct flo_shell *shell)
     return flo_wall_ms() + shell->records->clock_late_ms;
 }
 
-/* Takes the time of an order, which is only one source of the time: see
- * updater/core/time.c. */
-bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms)
+/* Notes how long the peer's certificate lasts, which the next connection needs.
+ * One that begins later is of a clock that is ahead, or of a time that this
+ * device slept through. */
+static bool need(struct flo_shell *shell)
 {
-    struct flo_time_sources sources = {0};
-    struct flo_agent_time time;
-    uint64_t from_ms;
+    uint64_t now_ms = flo_shell_clock_ms(shell), *needed_ms = &shell->device.needed_until_ms;
+    uint64_t before_ms = *needed_ms, from_ms, until_ms;
 
-    flo_shell_clock_look(shell, &time);
-    sources.clock_ms = time.clock_ms;
-    sources.is_synchronised = time.is_synchronised;
-    (void)flo_tls_time_peer(&from_ms, &sources.peer_until_ms);
-    bool is_news = flo_time_claim(&shell->device.trusted_time_ms, &shell->device.claimed_time_ms,
-                                  at_ms, flo_time_limit(&sources));
-    note_late(shell, shell->records->clock_late_ms);
+    if (flo_tls_time_peer(&from_ms, &until_ms) &&
+        (*needed_ms == 0 || (from_ms <= now_ms && now_ms < until_ms))) {
+        *needed_ms = flo_time_needed(from_ms, until_ms);
+    }
+    return *needed_ms != before_ms;
+}
+
+bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms, bool is_direct)
+{
+    struct flo_time_sources sources;
+    uint64_t before_ms = flo_shell_clock_ms(shell);
+    uint64_t *claimed_ms = &shell->device.claimed_time_ms;
+    bool is_news = need(shell);
+
+    gather(shell, &sources);
+    uint64_t limit_ms = flo_time_limit(&sources);
+    uint64_t said_ms = sources.said_ms != 0 ? sources.said_ms : before_ms;
+    if (flo_time_agrees(at_ms, &sources)) {
+        shell->records->good_ahead_ms = ahead_of(sources.clock_ms);
+    }
+    if (is_direct) {
+        said_ms = at_ms < limit_ms ? at_ms : limit_ms;
+        is_news = is_news || *claimed_ms != said_ms;
+        shell->records->said_is_direct = true;
+        *claimed_ms = said_ms;
+    } else if (!shell->records->said_is_direct) {
+        is_news = flo_time_claim(&said_ms, claimed_ms, at_ms, limit_ms) || is_news;
+    }
+    if (is_direct || sources.said_ms != 0 || said_ms > before_ms) {
+        shell->records->said_ahead_ms = ahead_of(said_ms);
+    }
+    is_news = keep(shell) || is_news;
+    bool went_back = flo_shell_clock_ms(shell) < before_ms;
+    note_late(shell, went_back ? 0 : shell->records->clock_late_ms);
     return is_news;
 }
 
@@ -108,11 +191,14 @@ bool flo_shell_clock_was_set(struct flo_shell *shell)
     return was_set;
 }
 
-void flo_shell_clock_tell(const struct flo_shell *shell)
+void flo_shell_clock_tell(struct flo_shell *shell)
 {
+    struct flo_time_belief belief;
     struct flo_err err = {0};
 
-    if (flo_tls_time_set(least_ms(shell), is_synchronised(), &err) < 0) {
+    shell->records->is_dirty = keep(shell) || shell->records->is_dirty;
+    believe(shell, &belief);
+    if (flo_tls_time_set(belief.now_ms, belief.source == FLO_TIME_KERNEL, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "clock", &err);
     }
 }
@@ -120,17 +206,18 @@ void flo_shell_clock_tell(const struct flo_shell *shell)
 void flo_shell_clock_start(struct flo_shell *shell)
 {
     uint64_t wall_ms = flo_wall_ms();
-    uint64_t least = least_ms(shell);
+    struct flo_time_belief belief;
     struct flo_err err = {0};
     char text[2][25];
 
     note_late(shell, 0);
     flo_shell_clock_tell(shell);
-    if (wall_ms < least) {
+    believe(shell, &belief);
+    if (belief.source < FLO_TIME_RTC && wall_ms != belief.now_ms) {
         flo_time_text(wall_ms, text[0]);
-        flo_time_text(least, text[1]);
+        flo_time_text(belief.now_ms, text[1]);
         flo_fail(&err, FLO_E_CLOCK_UNTRUSTED,
-                 "the clock says %.10s, and it is %.10s or later: orders and "
+                 "the clock says %.10s, and it is about %.10s: orders and "
                  "certificates are checked against that",
                  text[0], text[1]);
         flo_log_err(FLO_LOG_WARN, "clock", &err);
@@ -140,10 +227,9 @@ void flo_shell_clock_start(struct flo_shell *shell)
 
 void flo_shell_clock_peer(struct flo_shell *shell)
 {
-    uint64_t from_ms;
-    uint64_t until_ms;
+    uint64_t from_ms, until_ms;
 
-    if (flo_tls_time_peer(&from_ms, &until_ms) && flo_shell_clock_claim(shell, from_ms)) {
+    if (flo_tls_time_peer(&from_ms, &until_ms) && flo_shell_clock_claim(shell, from_ms, false)) {
         shell->records->is_dirty = true;
     }
 }

@@ -73,19 +73,21 @@ bool flo_shell_writes(struct flo_shell *shell);
  * refused because of their time may be valid now. */
 bool flo_shell_clock_was_set(struct flo_shell *shell);
 void flo_shell_clock_look(const struct flo_shell *shell, struct flo_agent_time *out);
-/* Returns the present time: that of the clock, or the trusted time if it is
- * later. */
+/* Tells whether the device's own clock says the time, and no statement. */
+bool flo_shell_clock_is_good(const struct flo_shell *shell);
+/* Returns the present time, as the device believes it. */
 uint64_t flo_shell_clock_ms(const struct flo_shell *shell);
 /* Returns the present time for people.  A fixed offset corrects a late clock,
  * so this time does not stand still at the trusted time. */
 uint64_t flo_shell_clock_told_ms(const struct flo_shell *shell);
-/* Takes the time of a verified order as proof that it is at least that late.
- * Returns whether the device record has changed. */
-bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms);
+/* Takes the time of a verified statement as a source of the time.  is_direct:
+ * the controller itself says so now, by HTTPS.  Returns whether the device
+ * record has changed. */
+bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms, bool is_direct);
 /* Prepares the clock at the start of the agent. */
 void flo_shell_clock_start(struct flo_shell *shell);
-/* Passes the trusted time to TLS, before each connection. */
-void flo_shell_clock_tell(const struct flo_shell *shell);
+/* Passes the believed time to TLS, before each connection and at each heartbeat. */
+void flo_shell_clock_tell(struct flo_shell *shell);
 /* Takes the dates of the peer's certificate from TLS, after each connection. */
 void flo_shell_clock_peer(struct flo_shell *shell);
 

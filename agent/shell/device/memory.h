@@ -28,6 +28,10 @@ struct flo_shell_records {
     /* Wall clock minus the time since boot, when last checked. */
     int64_t clock_ahead_ms;
     uint64_t clock_late_ms; /* how far the wall clock is known to be late, in ms */
+    /* The last known good time, and what statements say, minus the time since
+     * boot; 0: unknown since the start. */
+    int64_t good_ahead_ms, said_ahead_ms;
+    bool said_is_direct; /* the controller itself said so, by HTTPS */
 };
 
 #endif

@@ -120,7 +120,7 @@ static int keep(struct flo_shell *shell, const struct flo_order_verified *verifi
     int rv;
 
     if (!verified->order.is_emergency &&
-        flo_shell_clock_claim(shell, verified->order.issued_at_ms)) {
+        flo_shell_clock_claim(shell, verified->order.issued_at_ms, false)) {
         kept.device = true;
     }
     if (kept.device) {
@@ -405,7 +405,9 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
         .is_answered =
             order[0] != '\0' && err->code != FLO_E_CMD_SCOPE && flo_shell_is_answered(shell, order),
         .is_next_epoch = epoch == flo_trust_epoch(shell->identity.trust) + 1,
-        .was_asked = flo_shell_leap_was_asked(shell)};
+        .was_asked = err->code == FLO_E_CMD_LEAP ? flo_shell_leap_was_asked(shell)
+                                                 : flo_shell_time_was_asked(shell),
+        .clock_is_good = flo_shell_clock_is_good(shell)};
     struct flo_refusal refusal;
 
     flo_agent_refuse(&facts, &refusal);
@@ -430,7 +432,7 @@ static void refuse(struct flo_shell *shell, const char *order, uint32_t epoch,
     }
     if (refusal.asks) {
         flo_log_err(FLO_LOG_INFO, "order", err);
-        flo_shell_leap_ask(shell);
+        (err->code == FLO_E_CMD_LEAP ? flo_shell_leap_ask : flo_shell_time_ask)(shell);
     }
 }
 

@@ -96,7 +96,7 @@ static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
     flo_identity_link(identity);
     renewal->is_proven = false;
     /* The date of the new certificate is a source of the trusted time. */
-    if (flo_shell_clock_claim(shell, identity->pairs.list[place].facts.not_before_ms)) {
+    if (flo_shell_clock_claim(shell, identity->pairs.list[place].facts.not_before_ms, false)) {
         flo_shell_device_changed(shell);
     }
     connect_with(shell, true);

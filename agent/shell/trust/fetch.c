@@ -28,13 +28,14 @@ static uint64_t within(uint64_t ms)
 /* Reads the list of statements in an answer (contracts/messages.md section 3).
  * An answer without the controller's newest order number allows any number. */
 static int read_list(const char *data, size_t bytes, json_t **json, const json_t **out,
-                     size_t *count, uint64_t *order_number, struct flo_err *err)
+                     size_t *count, uint64_t *order_number, uint64_t *at_ms, struct flo_err *err)
 {
     json_t *list = NULL;
 
     FLO_TRY(flo_json_parse(data, bytes, ANSWER_BYTES_MAX, json, err));
     FLO_TRY(flo_json_get_array(*json, "statements", LIST_MAX, &list, err));
     FLO_TRY(flo_json_opt_u64(*json, "order_number", 0, NUMBER_MAX, NUMBER_MAX, order_number, err));
+    FLO_TRY(flo_json_opt_u64(*json, "at_ms", 0, NUMBER_MAX, 0, at_ms, err));
     for (size_t i = 0; i < json_array_size(list); i++) {
         out[i] = json_array_get(list, i);
     }
@@ -50,7 +51,7 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     struct flo_shell *shell = context;
     struct flo_err err = {0};
     uint64_t before = flo_trust_number(shell->identity.trust);
-    uint64_t order_number = 0;
+    uint64_t order_number = 0, at_ms = 0;
     size_t count = 0;
     int rv;
 
@@ -60,7 +61,7 @@ static void on_done(void *context, const struct flo_http_answer *answer,
         return;
     }
     rv = answer->status == 200 ? read_list((const char *)answer->body.data, answer->body.bytes,
-                                           &json, list, &count, &order_number, &err)
+                                           &json, list, &count, &order_number, &at_ms, &err)
                                : flo_http_fail(answer, "the trust statements", &err);
     if (rv < 0) {
         flo_log_err(FLO_LOG_WARN, "trust", &err);
@@ -68,9 +69,12 @@ static void on_done(void *context, const struct flo_http_answer *answer,
     }
     shell->trust->order_number = order_number;
     shell->trust->order_number_ms = flo_now_ms();
+    if (at_ms != 0 && flo_shell_clock_claim(shell, at_ms, true)) {
+        flo_shell_device_changed(shell);
+    }
     (void)flo_shell_trust_hear(shell, FLO_TRUST_BY_CONTROLLER, list, count);
     flo_shell_newest_hear(shell, FLO_TRUST_BY_CONTROLLER, false, json);
-    if (shell->trust->leap_ms != 0 && shell->trust->then != NULL) {
+    if ((shell->trust->leap_ms != 0 || shell->trust->time_ms != 0) && shell->trust->then != NULL) {
         shell->trust->then(shell);
     }
     if (flo_trust_number(shell->identity.trust) > before) {

@@ -31,6 +31,8 @@ struct flo_shell_trust {
     /* time since which an order with a number far above the others waits for that
      * answer; 0: none waits */
     uint64_t leap_ms;
+    /* when an order whose time does not fit asked for that answer last; 0: none did */
+    uint64_t time_ms;
     struct flo_shell_newest newest;
     /* called after an answer of the controller; NULL: nothing is called */
     void (*then)(struct flo_shell *shell);

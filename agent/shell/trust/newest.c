@@ -145,6 +145,9 @@ static int take(struct flo_shell *shell, enum flo_trust_way way, const json_t *e
                               is_direct ? FLO_WORD_DIRECT : FLO_WORD_BY_ANYBODY, flo_now_ms(),
                               err));
     if (word.number > own->silence.number && word.number >= own->word.number) {
+        if (flo_shell_clock_claim(shell, word.issued_at_ms, false)) {
+            flo_shell_device_changed(shell);
+        }
         own->word = word;
         own->is_direct = is_direct;
     }

@@ -83,5 +83,8 @@ void flo_shell_leap_ask(struct flo_shell *shell);
 /* Tells whether the controller has answered since such an order first came. */
 bool flo_shell_leap_was_asked(const struct flo_shell *shell);
 void flo_shell_leap_end(struct flo_shell *shell);
+/* Asks the controller what the time is; and tells whether it just said so. */
+void flo_shell_time_ask(struct flo_shell *shell);
+bool flo_shell_time_was_asked(const struct flo_shell *shell);
 
 #endif

@@ -486,7 +486,11 @@ int flo_trust_statements_text(struct flo_controller *controller, uint64_t after,
                    (unsigned long long)flo_trust_number(controller->trust),
                    (unsigned long long)order);
     flo_buf_add(out, list.data, list.bytes);
-    flo_buf_text(out, "]}");
+    flo_buf_text(out, "]");
+    if (!is_newest) { /* one of the broker stays, and so would its time */
+        flo_buf_printf(out, ",\"at_ms\":%llu", (unsigned long long)flo_wall_ms());
+    }
+    flo_buf_text(out, "}");
     return list.failed || out->failed ? flo_fail(err, FLO_E_MEMORY, "trust statements") : 0;
 }
 

@@ -242,8 +242,9 @@ struct flo_device {
     uint64_t generation;
     uint32_t epoch;
     uint32_t era;             /* era of the sequence numbers; numbers of another era count as 0 */
-    uint64_t trusted_time_ms; /* never goes back */
+    uint64_t trusted_time_ms; /* last known good time (flo_time_believe) */
     uint64_t claimed_time_ms; /* the latest time that a single source has claimed */
+    uint64_t needed_until_ms; /* flo_time_needed of the peer's certificate; 0: unknown */
     uint64_t top;             /* the highest sequence number of an accepted order */
     bool is_frozen;
     bool is_frozen_emergency;    /* true: an emergency key froze the device */
@@ -302,9 +303,6 @@ enum flo_trust_hold {
  * no key is left that could end it. */
 enum flo_trust_hold flo_device_trust(struct flo_device *device,
                                      const struct flo_trust_facts *facts);
-/* Returns the time for expiry checks: max(wall clock, build time, last verified
- * time). */
-uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms, uint64_t build_ms);
 /* Returns the state of a rollout for an order with this sequence number.
  * FLO_ROLLOUT_RESUMED means: no later order pauses, resumes or aborts the
  * rollout. */
@@ -351,21 +349,42 @@ struct flo_kept flo_statement_keep(struct flo_device *device, struct flo_slots *
 
 /* ---- time and epoch: what an order may move (core/time.c, pure) ---- */
 
-/* Sources of time other than orders. */
+/* Sources of the time; 0: that one is unknown. */
 struct flo_time_sources {
-    uint64_t clock_ms;      /* the machine's clock */
-    bool is_synchronised;   /* true: a time service synchronises clock_ms */
-    uint64_t peer_until_ms; /* end of validity of the peer's certificate; 0: unknown */
+    uint64_t clock_ms;    /* the machine's clock */
+    bool is_synchronised; /* the kernel says that a time service keeps it right */
+    uint64_t least_ms;    /* when the program was built or the device enrolled */
+    uint64_t good_ms;     /* the last known good time, carried on by a steady clock */
+    uint64_t said_ms;     /* what statements said since the start, carried on too */
+    uint64_t until_ms;    /* statements may move the time up to here: flo_time_needed */
 };
-/* Returns the upper bound of all time claims: the synchronised clock, or else
- * the end of the peer's certificate, if it is known. */
+/* Where a belief comes from; a later one is better. */
+enum flo_time_source {
+    FLO_TIME_STORED, /* nobody knows more than the record */
+    FLO_TIME_RTC,    /* a clock that nobody confirmed, later than the record */
+    FLO_TIME_SAID,   /* signed statements, within the certificates */
+    FLO_TIME_OWN,    /* the machine's clock, near the last known good time */
+    FLO_TIME_KERNEL, /* the machine's clock, synchronised */
+};
+struct flo_time_belief {
+    uint64_t now_ms;
+    enum flo_time_source source;
+};
+/* Judges what the time is, by the best source that holds. */
+void flo_time_believe(const struct flo_time_sources *sources, struct flo_time_belief *out);
+/* Returns how far statements may move the time for a certificate that the
+ * device needs: a day before its end, or an eighth of its life. */
+uint64_t flo_time_needed(uint64_t from_ms, uint64_t until_ms);
+/* Returns how far statements may move the time: up to the certificates, and not
+ * past a synchronised clock. */
 uint64_t flo_time_limit(const struct flo_time_sources *sources);
+/* Tells whether a signed time confirms the machine's clock. */
+bool flo_time_agrees(uint64_t at_ms, const struct flo_time_sources *sources);
 /* Processes a claim, by an accepted order or a peer's certificate, that the
- * time is at least `at_ms`.  *claimed_ms keeps the highest claim.  *trusted_ms
+ * time is at least `at_ms`.  *claimed_ms keeps the highest claim.  *said_ms
  * becomes the second highest of different claims, at most limit_ms, and never
- * goes back.  Returns true when one of them has changed; then the record must
- * be written. */
-bool flo_time_claim(uint64_t *trusted_ms, uint64_t *claimed_ms, uint64_t at_ms, uint64_t limit_ms);
+ * goes back.  Returns true when one of them has changed. */
+bool flo_time_claim(uint64_t *said_ms, uint64_t *claimed_ms, uint64_t at_ms, uint64_t limit_ms);
 /* Checks an order's epoch.  `stored` is the record's epoch (0: none yet),
  * `trusted` that of the list of trusted keys (flo_trust_epoch).  The order must
  * have the stored epoch, or the next one if the list has it; any other is

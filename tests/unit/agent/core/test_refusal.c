@@ -34,7 +34,7 @@ static void refuse(const char *scene, struct flo_refusal_facts facts)
     say(refusal.is_degraded, "this device is degraded");
     say(refusal.sees_clock, "a look at the clock");
     say(refusal.doubts, "asks for trust statements");
-    say(refusal.asks, "asks for the newest number");
+    say(refusal.asks, "asks for the newest number and the time");
     flo_buf_text(&text, "\n");
 }
 
@@ -59,6 +59,12 @@ static void an_order_is_refused_asked_for_again_or_passed_over(void **state)
                                                            .is_next_epoch = true});
     refuse("the controller was asked",
            (struct flo_refusal_facts){.code = FLO_E_CMD_LEAP, .has_id = true, .was_asked = true});
+    refuse(
+        "the controller was asked",
+        (struct flo_refusal_facts){.code = FLO_E_CMD_EXPIRED, .has_id = true, .was_asked = true});
+    refuse("the clock is good", (struct flo_refusal_facts){.code = FLO_E_CMD_EXPIRED,
+                                                           .has_id = true,
+                                                           .clock_is_good = true});
     golden_check("refusal", text.data);
     flo_buf_deinit(&text);
 }

@@ -180,6 +180,7 @@ static void an_order_that_a_wrong_clock_refused_has_to_come_again(void **state)
     int64_t ahead_ms = (int64_t)waits_wall_ms() - (int64_t)waits_now_ms();
 
     (void)state;
+    shell.device.trusted_time_ms = begun_ms;                         /* it was good yesterday */
     shell.records->clock_ahead_ms = ahead_ms - 30 * (int64_t)DAY_MS; /* seen last */
     order(7, begun_ms - 400 * DAY_MS, "unfreeze", "");
     assert_true(was_told("cmd.expired"));

@@ -563,18 +563,6 @@ static void without_its_number_a_denial_folds_all_below_the_floor(void **state)
     assert_int_equal(slots.folded, 0);
 }
 
-/* ---- the device's own ---- */
-
-static void time_is_never_before_what_was_seen(void **state)
-{
-    (void)state;
-    struct flo_device device = {.trusted_time_ms = 500};
-
-    assert_int_equal(flo_device_time(&device, 0, 100), 500);
-    assert_int_equal(flo_device_time(&device, 0, 700), 700);
-    assert_int_equal(flo_device_time(&device, 900, 700), 900);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -607,7 +595,6 @@ int main(void)
         cmocka_unit_test(what_is_allowed_gives_way_first),
         cmocka_unit_test(what_is_allowed_and_in_a_slot_stays),
         cmocka_unit_test(without_its_number_a_denial_folds_all_below_the_floor),
-        cmocka_unit_test(time_is_never_before_what_was_seen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
