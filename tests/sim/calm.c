@@ -49,8 +49,8 @@ static void on_emergency(const struct sim_call *call)
 {
     const struct sim_emergency *emergency = &sim_people.emergencies[call->a];
 
-    if (sim->is_calm || sim->disturbed_ms + 60000 >= emergency->at_ms || ours() == NULL ||
-        sim->controller.disk_fails) {
+    if (sim->is_calm || sim->plays_clocks || sim->disturbed_ms + 60000 >= emergency->at_ms ||
+        ours() == NULL || sim->controller.disk_fails) {
         return;
     }
     for (uint32_t i = 0; i < sim->device_count; i++) {

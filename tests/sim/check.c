@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/core/startup.h"
+#include "agent/shell/device/device.h"
 #include "tests/sim/sim.h"
 
 const char *sim_rule_word(enum sim_rule rule)
@@ -129,6 +130,11 @@ void sim_check_kept(struct sim_device *device, const struct flo_order *order)
 {
     int release;
 
+    if (sim->plays_clocks && device->skew_ms == 0 && flo_shell_clock_is_good(device->shell) &&
+        order->expires_at_ms < SIM_WALL_MS + sim->now_ms) {
+        sim_violated(SIM_RULE_CLOCKS, device, "order %s had expired, and its clock was good",
+                     order->id);
+    }
     for (uint32_t i = 0; order->op == FLO_ORDER_ROLLBACK && i < order->from_count; i++) {
         release = sim_release_find(&order->from[i]);
         if (release >= 0 && order->is_emergency) {
@@ -293,7 +299,7 @@ void sim_check_written(struct sim_device *device)
     bool is_less = record->epoch < device->seen.epoch || record->era < device->seen.era;
 
     if (record->era > device->seen.era) {
-        device->seen.top = device->seen.trusted_time_ms = 0;
+        device->seen.top = 0;
         device->seen.freeze_emergency = 0;
     }
     device->seen.epoch = record->epoch;
@@ -301,7 +307,6 @@ void sim_check_written(struct sim_device *device)
     is_less = goes_back(&device->seen.top, record->top) || is_less;
     is_less = goes_back(&device->seen.trust_number, record->trust_number) || is_less;
     is_less = goes_back(&device->seen.freeze_emergency, record->freeze_emergency.number) || is_less;
-    is_less = goes_back(&device->seen.trusted_time_ms, record->trusted_time_ms) || is_less;
     for (uint32_t i = 0; i < sim->model_count; i++) {
         is_less = slots_go_back(device, i) || is_less;
     }

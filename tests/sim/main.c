@@ -9,7 +9,7 @@ static int usage(void)
     fprintf(stderr, "flotilla-simulate [--seed N | --seeds N] [--from N] [--jobs N] "
                     "[--all]\n"
                     "                  [--only NEMESIS,...] [--without N,...] "
-                    "[--devices N] [--days N [--newest MS]]\n"
+                    "[--devices N] [--days N [--newest MS] | --clocks]\n"
                     "                  [--trace | --wire | --shrink] [--mutant NAME | "
                     "--mutants [--among NAME,...]]\n");
     return 2;
@@ -88,6 +88,10 @@ int main(int argc, char **argv)
             options.is_traced = options.is_wired = true;
             continue;
         }
+        if (strcmp(argv[i], "--clocks") == 0) {
+            options.plays_clocks = true;
+            continue;
+        }
         if (strcmp(argv[i], "--trace") == 0) {
             options.is_traced = true;
             continue;
@@ -125,7 +129,8 @@ int main(int argc, char **argv)
         i++;
     }
     if (options.jobs == 0 || options.jobs > 64 || options.count == 0 ||
-        options.devices > SIM_DEVICES_MAX || (options.newest_ms > 0 && options.days == 0)) {
+        options.devices > SIM_DEVICES_MAX || (options.newest_ms > 0 && options.days == 0) ||
+        (options.plays_clocks && options.days > 0)) {
         return usage();
     }
     return run(&options);

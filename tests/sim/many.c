@@ -253,6 +253,7 @@ int sim_run_mutants(const struct sim_options *asked)
         options.mutant = (enum sim_mutant)i;
         bool is_of_silence = i == SIM_MUTANT_DEAF || i == SIM_MUTANT_HASTY;
         options.newest_ms = is_of_silence ? 60000 : asked->newest_ms;
+        options.plays_clocks = i == SIM_MUTANT_LED;
         options.days = is_of_silence ? 2 : asked->days;
         options.from = sim_mutant_seed(options.mutant);
         run(&options, counters, &finding);

@@ -13,6 +13,7 @@ struct sim_options {
     uint64_t without, only; /* misfortunes, kinds of them: bits */
     uint32_t devices, days; /* 0: as the seed says */
     uint64_t newest_ms;     /* interval of newest statements; 0: no silence is played */
+    bool plays_clocks;      /* a wrong clock of the controller, and nothing else */
     enum sim_mutant mutant;
     uint64_t among; /* mutants to find: bits; 0: all */
 };

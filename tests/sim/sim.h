@@ -9,6 +9,7 @@
  *   main.c         seeds, traces, shrinking
  *   operator.c     people
  *   nemesis.c      misfortunes (nemesis.def)
+ *   clocks.c       a wrong clock of the controller for an hour, all kinds at devices
  *   silence.c      days of sleep, away and with wrong clocks; held-back statements
  *   check.c        rules (rules.def) that hold at each step; calm.c: in the end
  *   world/         schedule, host, broker, mirror, the shipped controller
@@ -263,8 +264,10 @@ struct sim_device {
     uint64_t powered_ms;
     int64_t skew_ms;
     bool is_synchronised;
-    bool was_ahead; /* its clock, by days */
-    bool is_alone;  /* its link is cut */
+    bool was_ahead;       /* its clock, by days */
+    int64_t tls_ahead_ms; /* the time that TLS goes by, minus its uptime; 0: not told */
+    bool tls_is_sure;
+    bool is_alone; /* its link is cut */
     /* silence.c */
     uint64_t asleep_ms, awake_ms; /* it sleeps from then to then; 0: it never slept */
     uint64_t slept_ms;            /* since its power came */
@@ -296,7 +299,7 @@ struct sim_device {
     uint64_t reachable_since_ms; /* 0: it is not */
     uint64_t troubled_ms;        /* the last time something hit it */
     struct {
-        uint64_t top, trusted_time_ms, trust_number;
+        uint64_t top, trust_number;
         uint64_t statement; /* of whom to trust; from 1 */
         uint64_t freeze_emergency, emergency[SIM_MODELS_MAX];
         uint32_t epoch, era, slots_era[SIM_MODELS_MAX];
@@ -398,6 +401,15 @@ void sim_silence_end(void);
 /* A statement reached it. */
 void sim_silence_heard(struct sim_device *device);
 
+/* ---- clocks ---- */
+
+void sim_clocks_plan(void);
+/* Each device took the next order. */
+void sim_clocks_end(void);
+/* The controller makes its certificate, by its clock; would a device take it? */
+void sim_clocks_certify(void);
+bool sim_clocks_trust(const struct sim_device *device);
+
 /* ---- rules ---- */
 
 enum sim_rule {
@@ -465,14 +477,16 @@ struct sim_world {
     bool is_controllers;            /* ... the controller's */
     struct sim_misfortune misfortunes[SIM_MISFORTUNES_MAX];
     size_t misfortune_count;
-    uint64_t without;       /* misfortunes left out, as bits */
-    uint64_t only;          /* kinds of them, as bits; 0: all */
-    uint64_t disturbed_ms;  /* broker, controller, mirror: the last time */
-    uint64_t end_ms;        /* of them */
-    uint32_t days;          /* that it plays; 0: minutes, as the seed says */
-    uint64_t newest_ms;     /* interval of newest statements; 0: none goes out */
-    uint64_t words, alarms; /* statements that reached devices; devices that told */
-    struct {                /* the mirror */
+    uint64_t without;                     /* misfortunes left out, as bits */
+    uint64_t only;                        /* kinds of them, as bits; 0: all */
+    uint64_t disturbed_ms;                /* broker, controller, mirror: the last time */
+    uint64_t end_ms;                      /* of them */
+    uint32_t days;                        /* that it plays; 0: minutes, as the seed says */
+    bool plays_clocks;                    /* clocks.c */
+    uint64_t peer_from_ms, peer_until_ms; /* of the controller's certificate then */
+    uint64_t newest_ms;                   /* interval of newest statements; 0: none goes out */
+    uint64_t words, alarms;               /* statements that reached devices; devices that told */
+    struct {                              /* the mirror */
         bool is_down, is_slow, lies;
     } mirror;
 };

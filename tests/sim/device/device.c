@@ -16,6 +16,8 @@
 #include "agent/shell/trust/trust.h"
 #include "tests/sim/device/device.h"
 
+#define DAY_MS UINT64_C(86400000)
+
 /* ---- clocks ---- */
 
 uint64_t sim_device_now_ms(const struct sim_device *device)
@@ -171,6 +173,8 @@ static void identify(const struct sim_device *device, struct flo_identity *out)
     if (device->is_in_lab) {
         snprintf(out->groups[out->group_count++], sizeof(out->groups[0]), "lab");
     }
+    out->pairs.list[0].facts.not_before_ms = sim->wall_ms - DAY_MS;
+    out->pairs.list[0].facts.not_after_ms = sim->wall_ms + 89 * DAY_MS;
     out->trust = sim_trust_load(device);
 }
 

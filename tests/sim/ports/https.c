@@ -61,15 +61,19 @@ int adjtimex(struct timex *kernel)
     return is_right ? TIME_OK : TIME_ERROR;
 }
 
-int __wrap_flo_tls_time_set(uint64_t least_ms, bool is_synchronised, struct flo_err *err)
+int __wrap_flo_tls_time_set(uint64_t now_ms, bool is_synchronised, struct flo_err *err)
 {
-    (void)least_ms, (void)is_synchronised, (void)err;
+    struct sim_device *device = &sim->devices[sim->actor->index];
+
+    (void)err;
+    device->tls_ahead_ms = (int64_t)now_ms - (int64_t)sim_device_now_ms(device);
+    device->tls_is_sure = is_synchronised;
     return 0;
 }
 
 bool __wrap_flo_tls_time_peer(uint64_t *from_ms, uint64_t *until_ms)
 {
-    *from_ms = sim->wall_ms - PEER_MS;
-    *until_ms = sim->wall_ms + 800 * PEER_MS;
+    *from_ms = sim->plays_clocks ? sim->peer_from_ms : sim->wall_ms - PEER_MS;
+    *until_ms = sim->plays_clocks ? sim->peer_until_ms : sim->wall_ms + 800 * PEER_MS;
     return true;
 }

@@ -42,7 +42,7 @@ int __wrap_flo_mqtt_publish(struct flo_mqtt *publisher, const char *topic, const
 uint64_t __wrap_flo_mqtt_dropped(const struct flo_mqtt *asked);
 
 /* https.c */
-int __wrap_flo_tls_time_set(uint64_t least_ms, bool is_synchronised, struct flo_err *err);
+int __wrap_flo_tls_time_set(uint64_t now_ms, bool is_synchronised, struct flo_err *err);
 bool __wrap_flo_tls_time_peer(uint64_t *from_ms, uint64_t *until_ms);
 
 /* disk/outbox.c */

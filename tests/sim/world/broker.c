@@ -568,7 +568,7 @@ static void on_dialled(const struct sim_call *call)
     if (is_old || client->believes || !is_alive(client)) {
         return;
     }
-    if (!is_reachable(client)) {
+    if (!is_reachable(client) || (device != NULL && !sim_clocks_trust(device))) {
         sim_client_dial(client);
         return;
     }

@@ -168,6 +168,7 @@ void sim_controller_start(void)
         return;
     }
     sim->is_controllers = true;
+    sim_clocks_certify();
     memset(&run, 0, sizeof(run));
     if (open_all(&err) < 0) { /* the unit starts it again */
         sim_trace("ctrl", "does not start: %s", err.what);

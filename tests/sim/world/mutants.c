@@ -103,6 +103,11 @@ HANDED(bool, flo_silence_look, (struct flo_silence * silence, bool is_online, ui
            __real_flo_silence_look(silence, is_online || present == SIM_MUTANT_HASTY, awake_ms);
 }
 
+HANDED(uint64_t, flo_time_needed, (uint64_t from_ms, uint64_t until_ms))
+{
+    return present == SIM_MUTANT_LED ? 0 : __real_flo_time_needed(from_ms, until_ms);
+}
+
 HANDED(int, flo_slots_count_try, (struct flo_slots * slots, struct flo_err *err))
 {
     return present == SIM_MUTANT_TRIES ? 0 : __real_flo_slots_count_try(slots, err);

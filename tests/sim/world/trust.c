@@ -185,7 +185,7 @@ static void on_fetch(const struct sim_call *call)
     struct flo_buf text = {0};
     struct flo_err err = {0};
 
-    if (ours() == NULL || device->is_alone || device->is_held) {
+    if (ours() == NULL || device->is_alone || device->is_held || !sim_clocks_trust(device)) {
         sim_trust_fetched(device, NULL);
         return;
     }

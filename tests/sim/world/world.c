@@ -52,6 +52,11 @@ static void world_open(uint64_t seed, const struct sim_options *options)
     sim->only = options->only;
     sim->days = options->days;
     sim->newest_ms = options->newest_ms;
+    sim->plays_clocks = options->plays_clocks;
+    if (sim->plays_clocks && seed % 2 == 0) {
+        sim->newest_ms = 60000; /* half of them with newest statements */
+    }
+    sim->only |= sim->plays_clocks ? UINT64_C(1) << 63 : 0; /* nothing else goes wrong */
     sim->chance = sim_random_of(seed, "chance");
     sim->net = sim_random_of(seed, "net");
     struct sim_random size = sim_random_of(seed, "size");
@@ -75,7 +80,9 @@ static void world_open(uint64_t seed, const struct sim_options *options)
     sim_devices_enrol();
     sim_nemesis_plan();
     sim_operator_plan();
-    if (sim->newest_ms > 0) {
+    if (sim->plays_clocks) {
+        sim_clocks_plan();
+    } else if (sim->newest_ms > 0) {
         sim_silence_plan();
     }
 }
@@ -117,6 +124,10 @@ static void run_until_holds(enum sim_rule (*check)(char *why, size_t bytes), uin
 static void world_run(void)
 {
     sim_run_until(sim->end_ms);
+    if (sim->plays_clocks) {
+        sim_clocks_end();
+        return;
+    }
     if (sim->newest_ms > 0 && !sim->has_failed) {
         sim_silence_end();
         return;
