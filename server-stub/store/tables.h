@@ -164,8 +164,7 @@ struct flo_query {
 
 enum flo_change_how {
     FLO_CHANGE_SET,
-    FLO_CHANGE_ADD,   /* adds to the field in two's complement, so that UINT64_MAX subtracts one */
-    FLO_CHANGE_RAISE, /* sets the field to the higher of both values */
+    FLO_CHANGE_ADD, /* adds to the field in two's complement, so that UINT64_MAX subtracts one */
     FLO_CHANGE_SET_FIRST /* for a put: an existing row keeps its value */
 };
 struct flo_field_change {

@@ -10,6 +10,12 @@
 
 /* ---- a device ---- */
 
+/* A time that a controller wrote whose clock was ahead says nothing. */
+static uint64_t past(uint64_t at_ms)
+{
+    return at_ms <= flo_wall_ms() ? at_ms : 0;
+}
+
 static void device_of(struct flo_fleet_store *store, const struct flo_row *row,
                       struct flo_fleet_device *out)
 {
@@ -28,13 +34,13 @@ static void device_of(struct flo_fleet_store *store, const struct flo_row *row,
         .is_online = flo_row_flag(row, FLO_FIELD_DEVICE_ONLINE),
         .is_retired = flo_row_flag(row, FLO_FIELD_DEVICE_RETIRED),
         .enrolled_at_ms = flo_row_number(row, FLO_FIELD_DEVICE_ENROLLED_AT),
-        .last_seen_at_ms = flo_row_number(row, FLO_FIELD_DEVICE_SEEN_AT),
+        .last_seen_at_ms = past(flo_row_number(row, FLO_FIELD_DEVICE_SEEN_AT)),
         .rss_bytes = flo_row_number(row, FLO_FIELD_DEVICE_RSS),
     };
     size_t number = flo_ids_find(&store->facts.ids, out->id);
     if (number < store->facts.capacity) {
         const struct flo_fleet_fact *fact = &store->facts.items[number];
-        if (fact->seen_at_ms > out->last_seen_at_ms) {
+        if (fact->seen_at_ms != 0) {
             out->last_seen_at_ms = fact->seen_at_ms;
         }
         if (fact->rss_bytes != 0) {

@@ -116,7 +116,8 @@ void flo_fleet_device_heard(struct flo_fleet_store *store, const char *id, uint6
     if (fact == NULL) {
         return;
     }
-    if (at_ms > fact->seen_at_ms) {
+    /* a controller whose clock was ahead may have heard it in the future */
+    if (at_ms != fact->seen_at_ms) {
         fact->seen_at_ms = at_ms;
         fact->is_dirty = true;
     }
@@ -190,10 +191,9 @@ int flo_fleet_mark_put(struct flo_fleet_store *store, const char *device,
 static int write_one(struct flo_fleet_store *store, const char *id, struct flo_fleet_fact *fact,
                      struct flo_err *err)
 {
-    const struct flo_field_change changes[] = {{.field = FLO_FIELD_DEVICE_SEEN_AT,
-                                                .how = FLO_CHANGE_RAISE,
-                                                .value.number = fact->seen_at_ms},
-                                               set_number(FLO_FIELD_DEVICE_RSS, fact->rss_bytes)};
+    const struct flo_field_change changes[] = {
+        set_number(FLO_FIELD_DEVICE_SEEN_AT, fact->seen_at_ms),
+        set_number(FLO_FIELD_DEVICE_RSS, fact->rss_bytes)};
 
     FLO_TRY(flo_fleet_update(store, FLO_TABLE_DEVICE, changes, fact->rss_bytes != 0 ? 2 : 1,
                              MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err));

@@ -165,7 +165,7 @@ static int change_row(struct flo_memory *memory, enum flo_table table, struct fl
         }
         if (change->how == FLO_CHANGE_ADD) {
             value->number += change->value.number;
-        } else if (change->how != FLO_CHANGE_RAISE || change->value.number > value->number) {
+        } else {
             *value = change->value;
         }
     }

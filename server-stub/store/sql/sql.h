@@ -11,7 +11,6 @@ struct flo_sql_dialect {
     bool has_unary;    /* a unary + before a field prevents the use of an index for it */
     bool has_no_order; /* without ORDER BY the order of rows is undefined */
     const char *quote; /* quote around a name, because the name may be a reserved word */
-    const char *max;   /* SQL function that returns the larger of two values */
     /* Natural sort by name: text in front of the field, and text after it. */
     const char *natural, *natural_end;
     const char *first, *last; /* text that puts rows without a match in the

@@ -9,7 +9,6 @@
 
 const struct flo_sql_dialect flo_sql_sqlite = {.has_unary = true,
                                                .quote = "",
-                                               .max = "max",
                                                .natural = "",
                                                .natural_end = " COLLATE by_name",
                                                .first = "",
@@ -17,7 +16,6 @@ const struct flo_sql_dialect flo_sql_sqlite = {.has_unary = true,
 const struct flo_sql_dialect flo_sql_postgresql = {.is_numbered = true,
                                                    .has_no_order = true,
                                                    .quote = "\"",
-                                                   .max = "greatest",
                                                    .natural = "flo_natural(",
                                                    .natural_end = ")",
                                                    .first = " NULLS FIRST",
@@ -360,15 +358,12 @@ void flo_sql_put(struct flo_sql *sql, enum flo_table table, const struct flo_fie
         before = ", ";
         add_word(sql, word);
         add(sql, " = ");
-        add(sql, how == FLO_CHANGE_RAISE ? sql->dialect->max : "");
-        add(sql, how == FLO_CHANGE_RAISE ? "(" : "");
-        if (how == FLO_CHANGE_ADD || how == FLO_CHANGE_RAISE) {
+        if (how == FLO_CHANGE_ADD) {
             add_whole_name(sql, changes[i].field);
-            add(sql, how == FLO_CHANGE_ADD ? " + " : ", ");
+            add(sql, " + ");
         }
         add(sql, "excluded.");
         add_word(sql, word);
-        add(sql, how == FLO_CHANGE_RAISE ? ")" : "");
     }
     add(sql, before[0] == ')' ? ") DO NOTHING" : ""); /* a key alone */
     keep_put(sql, table, changes, count);
@@ -386,14 +381,11 @@ void flo_sql_update(struct flo_sql *sql, enum flo_table table,
         add(sql, i == 0 ? " SET " : ", ");
         add_word(sql, word);
         add(sql, " = ");
-        add(sql, changes[i].how == FLO_CHANGE_RAISE ? sql->dialect->max : "");
-        add(sql, changes[i].how == FLO_CHANGE_RAISE ? "(" : "");
-        if (changes[i].how == FLO_CHANGE_ADD || changes[i].how == FLO_CHANGE_RAISE) {
+        if (changes[i].how == FLO_CHANGE_ADD) {
             add_word(sql, word);
-            add(sql, changes[i].how == FLO_CHANGE_ADD ? " + " : ", ");
+            add(sql, " + ");
         }
         add_parameter(sql, changes[i].field, &changes[i].value);
-        add(sql, changes[i].how == FLO_CHANGE_RAISE ? ")" : "");
     }
     add_matches(sql, matches, match_count);
 }

@@ -111,7 +111,7 @@ static void freshen(struct flo_fleet_store *store, size_t number)
 
     if (number < store->facts.capacity) {
         const struct flo_fleet_fact *fact = &store->facts.items[number];
-        seen_at_ms = fact->seen_at_ms > seen_at_ms ? fact->seen_at_ms : seen_at_ms;
+        seen_at_ms = fact->seen_at_ms != 0 ? fact->seen_at_ms : seen_at_ms;
         rss_bytes = fact->rss_bytes > 0 ? fact->rss_bytes : rss_bytes;
         if (fact->ttft_us > 0) {
             values[FLO_SELECT_TTFT_P95].number = (double)fact->ttft_us / 1000;

@@ -5,6 +5,7 @@
 #include <flotilla/errors/rollout.h>
 
 #include "unit/server/store/store.h"
+#include "unit/waits.h"
 
 static int count_device(void *context, const struct flo_fleet_device *device)
 {
@@ -724,6 +725,37 @@ static void when_a_device_was_heard_is_known_at_once_and_stored_in_pieces(void *
     assert_non_null(strstr(after.data, " 77 5000 "));
 }
 
+static int take_seen(void *context, const struct flo_fleet_device *device)
+{
+    *(uint64_t *)context = device->last_seen_at_ms;
+    return 0;
+}
+
+static uint64_t seen_at(struct flo_fleet_store *store)
+{
+    uint64_t seen_at_ms = 1;
+
+    assert_int_equal(flo_fleet_device_get(store, DEVICE, take_seen, &seen_at_ms, NULL), 0);
+    return seen_at_ms;
+}
+
+/* A controller whose clock was an hour ahead wrote it. */
+static void a_time_of_the_future_is_unknown_until_the_device_is_heard(void **state)
+{
+    struct flo_fleet_store *store = store_of(state);
+    uint64_t now_ms = waits_wall_ms();
+    struct flo_err err = {0};
+    size_t from = 0;
+
+    assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
+    flo_fleet_device_heard(store, DEVICE, now_ms + 3600000, 0);
+    assert_int_equal(flo_fleet_facts_write(store, 100, &from, &err), 0);
+    flo_fleet_device_heard(store, DEVICE, now_ms, 0);
+    assert_int_equal(seen_at(store), now_ms);
+    assert_int_equal(flo_fleet_facts_write(store, 100, &from, &err), 0);
+    assert_int_equal(seen_at(store), now_ms);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -752,6 +784,7 @@ int main(void)
         OVER_ALL(statements_are_kept_once_and_counted_by_device),
         OVER_ALL(emergencies_are_known_by_their_answers_or_whole),
         OVER_ALL(when_a_device_was_heard_is_known_at_once_and_stored_in_pieces),
+        OVER_ALL(a_time_of_the_future_is_unknown_until_the_device_is_heard),
     };
     return run_over_all("store", tests, FLO_COUNT(tests));
 }

@@ -283,7 +283,7 @@ static void change_at_random(struct flo_fleet_store *store, uint32_t random, str
     enum flo_field some = random_field(table, flo_tables[table].keys, &random);
     struct flo_field_change one = {.field = some, .value = random_value(some, &random)};
     if (!flo_field_is_text(some)) {
-        one.how = (enum flo_change_how)(next_random(&random) % 3);
+        one.how = (enum flo_change_how)(next_random(&random) % FLO_CHANGE_SET_FIRST);
     }
     matches[0] = random_match(table, &random);
     matches[1] = number_is(FLO_FIELD_COUNTER_VALUE, 0);
