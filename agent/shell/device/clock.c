@@ -132,6 +132,32 @@ uint64_t flo_shell_clock_told_ms(const struct flo_shell *shell)
     return flo_wall_ms() + shell->records->clock_late_ms;
 }
 
+/* Tells whose clock is wrong, once until that changes: the controller's, where
+ * this device's is good, else this device's.  `at_ms` is what the controller
+ * says. */
+static void tell_whose(struct flo_shell *shell, uint64_t at_ms)
+{
+    bool is_good = flo_shell_clock_is_good(shell);
+    uint64_t own_ms = is_good ? flo_shell_clock_ms(shell) : flo_wall_ms();
+    struct flo_time_sources sources = {.clock_ms = own_ms};
+    bool is_ahead = is_good == (at_ms > own_ms);
+    int code = flo_time_agrees(at_ms, &sources) ? 0
+               : is_ahead                       ? FLO_E_CLOCK_AHEAD
+                                                : FLO_E_CLOCK_BEHIND;
+    struct flo_err err = {0};
+    char text[2][25];
+
+    if (code != 0 && code != shell->records->clock_told) {
+        flo_time_text(at_ms, text[0]);
+        flo_time_text(own_ms, text[1]);
+        flo_fail(&err, code, "%s clock is wrong: the controller says %s, this device %s",
+                 is_good ? "the controller's" : "this device's", text[0], text[1]);
+        flo_log_err(FLO_LOG_WARN, "clock", &err);
+        flo_shell_note(shell, "note", &err);
+    }
+    shell->records->clock_told = code;
+}
+
 /* Notes how long the peer's certificate lasts, which the next connection needs.
  * One that begins later is of a clock that is ahead, or of a time that this
  * device slept through. */
@@ -164,6 +190,7 @@ bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms, bool is_dire
         said_ms = at_ms < limit_ms ? at_ms : limit_ms;
         is_news = is_news || *claimed_ms != said_ms;
         shell->records->said_is_direct = true;
+        tell_whose(shell, at_ms);
         *claimed_ms = said_ms;
     } else if (!shell->records->said_is_direct) {
         is_news = flo_time_claim(&said_ms, claimed_ms, at_ms, limit_ms) || is_news;

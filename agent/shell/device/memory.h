@@ -32,6 +32,7 @@ struct flo_shell_records {
      * boot; 0: unknown since the start. */
     int64_t good_ahead_ms, said_ahead_ms;
     bool said_is_direct; /* the controller itself said so, by HTTPS */
+    int clock_told;      /* error of a clock that was told last; 0: both agree */
 };
 
 #endif

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <flotilla/errors/clock.h>
 #include <flotilla/errors/target.h>
 
 #include "unit/waits.h"
@@ -63,6 +64,7 @@ static void statements_move_no_time_past_the_certificates(void **state)
     assert_int_equal(flo_shell_clock_ms(&shell), begun_ms + 89 * DAY_MS);
     assert_true(flo_shell_clock_claim(&shell, begun_ms + 400 * DAY_MS, true));
     assert_int_equal(flo_shell_clock_ms(&shell), begun_ms + 89 * DAY_MS);
+    notes = 0; /* the clocks that differ were told */
 }
 
 /* The clock that a statement confirmed counts, whatever the next ones say. */
@@ -75,7 +77,7 @@ static void a_good_clock_denies_orders_of_next_year(void **state)
     assert_true(flo_shell_clock_claim(&shell, begun_ms + 400 * DAY_MS, true));
     order(9, begun_ms, "freeze", "");
     assert_true(shell.device.is_frozen);
-    alarms = 0;
+    alarms = notes = 0;
 }
 
 /* The orders of a controller whose clock was a year ahead. */
@@ -87,6 +89,28 @@ static void a_clock_that_is_kept_right_denies_what_two_orders_said(void **state)
     is_kept_right = true;
     order(10, begun_ms, "freeze", "");
     assert_true(shell.device.is_frozen);
+}
+
+static void whose_clock_is_wrong_is_told_once(void **state)
+{
+    (void)state;
+    shell.device.trusted_time_ms = begun_ms; /* this one's is good */
+    for (int i = 0; i < 2; i++) {
+        flo_shell_clock_claim(&shell, begun_ms + 400 * DAY_MS, true);
+        assert_int_equal(shell.records->clock_told, FLO_E_CLOCK_AHEAD);
+        assert_int_equal(notes, 1);
+    }
+    flo_shell_clock_claim(&shell, begun_ms, true);
+    assert_int_equal(shell.records->clock_told, 0);
+    flo_shell_clock_claim(&shell, begun_ms - 9 * DAY_MS, true);
+    assert_int_equal(shell.records->clock_told, FLO_E_CLOCK_BEHIND);
+
+    shell.records->good_ahead_ms = 0; /* nobody knows its clock */
+    shell.device.trusted_time_ms = begun_ms - 40 * DAY_MS;
+    flo_shell_clock_claim(&shell, begun_ms - 40 * DAY_MS, true);
+    assert_int_equal(shell.records->clock_told, FLO_E_CLOCK_AHEAD);
+    assert_int_equal(notes, 3);
+    notes = 0; /* these were awaited */
 }
 
 static void an_epoch_that_no_trusted_list_names_is_refused(void **state)
@@ -379,6 +403,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_orders_of_next_year_are_given_up, begin, end),
         cmocka_unit_test_setup_teardown(statements_move_no_time_past_the_certificates, begin, end),
         cmocka_unit_test_setup_teardown(a_good_clock_denies_orders_of_next_year, begin, end),
+        cmocka_unit_test_setup_teardown(whose_clock_is_wrong_is_told_once, begin, end),
         cmocka_unit_test_setup_teardown(a_clock_that_is_kept_right_denies_what_two_orders_said,
                                         begin, end),
         cmocka_unit_test_setup_teardown(an_epoch_that_no_trusted_list_names_is_refused, begin, end),
