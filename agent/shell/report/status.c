@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "agent/shell/hardware/memory.h"
 #include "agent/shell/report/report.h"
 #include "proto/serve.h"
 
@@ -175,7 +174,7 @@ json_t *flo_control_status(struct flo_shell *shell)
         "neighbours", neighbours_status(shell->neighbour_counts), "audit", flo_witness_json(shell),
         "outbox_corrupt", (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
     json_object_set_new(json, "degraded", flo_report_degraded(shell));
-    json_object_set_new(json, "power", power_status(&shell->hardware->watch));
+    json_object_set_new(json, "power", power_status(shell->watch));
     json_object_set_new(json, "site", site_status(&shell->neighbour_counts->site));
     json_object_set_new(json, "endpoints", endpoints_status(shell->serve));
     json_object_set_new(json, "prompts_stay", json_boolean(flo_shell_prompts_stay(shell)));

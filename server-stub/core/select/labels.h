@@ -10,6 +10,8 @@
 #define FLO_LABELS_MAX 64
 #define FLO_LABEL_BYTES_MAX 1024 /* limit of a value in bytes; it has at most 256 characters */
 
+#define FLO_ZONE_LABEL "tz" /* key of the label with a device's time zone */
+
 /* Checks the labels that a device gives when it enrols: an object of texts
  * whose keys are names.  FLO_E_REST_SCHEMA names the label; FLO_E_REST_MEANING:
  * there are too many. */

@@ -10,7 +10,6 @@
 
 struct flo_controller;
 
-#define FLO_ZONE_LABEL "tz" /* key of the label with a device's time zone */
 /* Checks that the zone in a device's new labels, if there is one, is known: a
  * window would never open in another.  FLO_E_REST_MEANING, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_devices_zone_check(const json_t *labels, struct flo_err *err);

@@ -1,8 +1,7 @@
+/* Zone: checks the time zone in the labels of a device. */
 #include "base/zone.h"
 
-#include <flotilla/errors/meta.h>
-#include <flotilla/errors/rest.h>
-
+#include "server-stub/core/select/labels.h"
 #include "server-stub/state/devices/devices.h"
 
 int flo_devices_zone_check(const json_t *labels, struct flo_err *err)

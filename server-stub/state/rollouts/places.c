@@ -9,8 +9,8 @@
 
 #include "base/zone.h"
 
+#include "server-stub/core/select/labels.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/devices/devices.h"
 #include "server-stub/state/rollouts/work.h"
 
 #define SITE_LABEL "site"

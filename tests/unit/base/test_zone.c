@@ -11,8 +11,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <flotilla/errors/meta.h>
-
 #include "base/zone.h"
 
 static void zones_agree_with_the_c_library(void **state)

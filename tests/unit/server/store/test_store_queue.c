@@ -188,7 +188,7 @@ static void one_sync_makes_all_durable_that_waited_for_it(void **state)
     assert_int_equal(disk.syncs, 2);
 }
 
-/* What a disk that stands still costs: none of its commits, and no thread. */
+/* A disk that stands still costs no commit and no thread. */
 static void nobody_waits_for_a_sync_that_does_not_end(void **state)
 {
     struct flo_fleet_store *store = start(state);
