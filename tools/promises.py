@@ -40,6 +40,7 @@ def find(name):
              (r"e2e_", "tests/integration/test_%s.py" % name[4:]),
              (r"test_", "tests/unit/**/%s.c" % name),
              (r"fuzz_", "tests/fuzz/%s.c" % name),
+             (r"simulate_", "tests/sim/%s.c" % name.split("_", 1)[-1]),
              (r"\w+\.py$", "tests/crash/" + name),
              (r"(tests|tools)/", name))
     for form, path in kinds:
@@ -66,7 +67,7 @@ def played():
 def is_played(name, tests):
     """test_x.py is e2e_x there.  Tools, lanes and sweeps have other lists."""
     name = re.sub(r"^test_(\w+)\.py$", r"e2e_\1", name.split()[0])
-    return tests is None or not re.match(r"(test|e2e|fuzz)_", name) or name in tests
+    return tests is None or not re.match(r"(test|e2e|fuzz|simulate)_", name) or name in tests
 
 
 def check_tests(cell, tests):

@@ -5,6 +5,7 @@
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/state/rollouts/work.h"
 #include "tests/unit/server/world.h"
+#include "tests/unit/waits.h"
 
 #define MANY 40
 
@@ -157,7 +158,7 @@ static json_t *row_of(const json_t *rows, const char *id)
 static void who_waits_says_for_what_and_until_when(void **state)
 {
     struct world *world = *state;
-    time_t later = (time_t)(flo_wall_ms() / 1000) + 6 * 3600;
+    time_t later = (time_t)(waits_wall_ms() / 1000) + 6 * 3600;
     struct tm at;
     char body[300], opens[80];
     json_t *rows = NULL;
