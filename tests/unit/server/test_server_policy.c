@@ -240,9 +240,9 @@ static void a_device_begins_when_its_zone_becomes_known(void **state)
     assert_non_null(entry);
     assert_int_equal(member(entry, 39)->state, FLO_EXECUTION_QUEUED);
     report_zone(world, 39, "UTC");
-    tick(world);
 
-    assert_int_equal(member(entry, 39)->state, FLO_EXECUTION_NOTIFIED);
+    /* A thousand begin in a second, so its turn is a millisecond after the others'. */
+    WAIT_TURNING(member(entry, 39)->state == FLO_EXECUTION_NOTIFIED, { tick(world); });
 }
 
 static void a_window_in_a_zone_that_nobody_knows_is_refused(void **state)
