@@ -23,6 +23,8 @@ COOL, HOT = "45000\n", "95000\n"
 def sensors(folder):
     one = Sensors(folder)
     one.put("/sys/class/thermal/thermal_zone0/type", "cpu\n")
+    one.put("/sys/class/thermal/thermal_zone0/trip_point_0_type", "passive\n")
+    one.put("/sys/class/thermal/thermal_zone0/trip_point_0_temp", "85000\n")
     one.put("/sys/class/thermal/thermal_zone0/temp", COOL)
     one.put(ZONE + "name", "package-0\n")
     one.put(ZONE + "max_energy_range_uj", "262143328850\n")
