@@ -250,7 +250,7 @@ static void find_power(const struct flo_checkup *c, struct flo_findings *out)
     const struct flo_sensed *s = &c->sensed;
     int64_t trip = s->trip_mc;
 
-    if (s->has_zone && trip > 0 && s->zone_mc >= trip - FLO_POWER_HOT_BELOW_MC) {
+    if (s->has_zone && flo_power_is_hot(s->zone_mc, trip)) {
         numbers(add(out, FLO_FINDING_HEAT, "%lld.%lld °C, its limit is %lld",
                     (long long)(s->zone_mc / 1000), (long long)(s->zone_mc / 100 % 10),
                     (long long)(trip / 1000)),

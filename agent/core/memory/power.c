@@ -12,11 +12,11 @@
 
 static void heat(struct flo_power *power, const struct flo_power_sample *sample)
 {
-    int64_t hot = sample->trip_mc > 0 ? sample->trip_mc - FLO_POWER_HOT_BELOW_MC : INT64_MAX;
-    if (sample->zone_mc >= hot) {
+    if (flo_power_is_hot(sample->zone_mc, sample->trip_mc)) {
         power->is_hot = true;
     }
-    if (sample->zone_mc > hot - COOL_BELOW_HOT_MC) {
+    if (sample->trip_mc > 0 &&
+        sample->zone_mc > sample->trip_mc - FLO_POWER_HOT_BELOW_MC - COOL_BELOW_HOT_MC) {
         power->cool_ms = 0;
         return;
     }

@@ -88,6 +88,12 @@ struct flo_power {
     bool is_hot, is_low, is_empty;
     uint64_t cool_ms; /* time since which the device is cool enough; 0: it is not */
 };
+/* Tells whether a zone is so near to its trip point that a device is hot.  One without
+ * a trip point (0) never is. */
+static inline bool flo_power_is_hot(int64_t zone_mc, int64_t trip_mc)
+{
+    return trip_mc > 0 && zone_mc >= trip_mc - FLO_POWER_HOT_BELOW_MC;
+}
 /* Takes a sample.  Returns whether is_hot, is_low or is_empty has changed. */
 bool flo_power_sample(struct flo_power *power, const struct flo_power_sample *sample);
 

@@ -217,7 +217,6 @@ static void on_model(void *context, struct flo_httpd_request *http)
     }
 }
 
-/* Answers /health.  No token is needed, so the answer contains little. */
 /* Adds heat, charge and the limits that hold because of them. */
 static void add_limits(const struct flo_serve_limits *limits, struct flo_buf *out)
 {
@@ -234,6 +233,7 @@ static void add_limits(const struct flo_serve_limits *limits, struct flo_buf *ou
     }
 }
 
+/* Answers /health.  No token is needed, so the answer contains little. */
 static void on_health(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;

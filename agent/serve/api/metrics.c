@@ -140,20 +140,20 @@ static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
     }
 }
 
+static void add_celsius(struct flo_buf *out, const char *name, const char *help, int64_t value_mc)
+{
+    flo_buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %.1f\n", name, help, name, name,
+                   (double)value_mc / 1000);
+}
+
 static void add_power(const struct flo_serve_limits *limits, struct flo_buf *out)
 {
     if (limits->has_zone) {
-        flo_buf_printf(out,
-                       "# HELP flotilla_temperature_celsius of the zone nearest to its trip point\n"
-                       "# TYPE flotilla_temperature_celsius gauge\n"
-                       "flotilla_temperature_celsius %.1f\n",
-                       (double)limits->zone_mc / 1000);
+        add_celsius(out, "flotilla_temperature_celsius", "of the zone nearest to its trip point",
+                    limits->zone_mc);
     }
     if (limits->has_zone && limits->trip_mc > 0) {
-        flo_buf_printf(out,
-                       "# HELP flotilla_trip_celsius that trip point\n"
-                       "# TYPE flotilla_trip_celsius gauge\nflotilla_trip_celsius %.1f\n",
-                       (double)limits->trip_mc / 1000);
+        add_celsius(out, "flotilla_trip_celsius", "that trip point", limits->trip_mc);
     }
     if (limits->has_battery) {
         add_number(out, "flotilla_battery_percent", "gauge", "charge",

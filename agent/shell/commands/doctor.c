@@ -370,7 +370,7 @@ static void check_power(void)
     if (s.has_zone && s.trip_mc > 0) {
         snprintf(line, sizeof(line), "%.1f °C; the device slows down at %.1f °C",
                  (double)s.zone_mc / 1000, (double)s.trip_mc / 1000);
-        tell(s.zone_mc < s.trip_mc - FLO_POWER_HOT_BELOW_MC, "temperature", line);
+        tell(!flo_power_is_hot(s.zone_mc, s.trip_mc), "temperature", line);
     } else if (s.has_zone) {
         snprintf(line, sizeof(line), "%.1f °C; no zone has a trip point", (double)s.zone_mc / 1000);
         tell(true, "temperature", line);

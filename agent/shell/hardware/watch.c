@@ -146,6 +146,7 @@ void flo_watch_limits(struct flo_shell *shell)
         .is_discharging = watch->sensed.is_discharging,
         .battery_pct = watch->sensed.battery_pct};
 
+    _Static_assert(sizeof(limits.text) == FLO_PRESSURE_LIMITS_TEXT, "it holds every text");
     flo_pressure_limits_text(&watch->limits, limits.text);
     flo_serve_limit(shell->serve, &limits);
     if (watch->limits.set != shell->hardware->limits_told) {
