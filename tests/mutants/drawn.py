@@ -253,11 +253,8 @@ class Source:
             row = {"program": os.path.basename(program), "file": self.path}
             with tempfile.TemporaryDirectory(dir=place) as inner:
                 folder = play.programs_with(row, source, build, inner)
-                self.plays(room.test, [
-                    sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
-                    os.path.join(ROOT, "tests", "integration",
-                                 room.test.replace("e2e_", "test_") + ".py")],
-                    dict(os.environ, FLOTILLA_BIN=folder), inner)
+                self.plays(room.test, play.story(room.test),
+                           dict(os.environ, FLOTILLA_BIN=folder), inner)
 
 
 def ended(command, env, limit_s):

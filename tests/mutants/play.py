@@ -155,13 +155,17 @@ def tests_of(row):
     return row["tests"].split()
 
 
+def story(test):
+    """The words that play a story."""
+    return [sys.executable, "-m", "pytest", "-q", "-x", os.path.join(
+        ROOT, "tests", "integration", test.replace("e2e_", "test_") + ".py")]
+
+
 def run(test, build, binary=None, programs=None, cases=""):
     """True: it is green."""
     env = dict(os.environ, FLOTILLA_BIN=programs or build.programs)
     if test.startswith("e2e_"):
-        words = [sys.executable, "-m", "pytest", "-q", "-x", os.path.join(
-            ROOT, "tests", "integration", test.replace("e2e_", "test_") +
-            ".py")] + (["-k", cases] if cases else [])
+        words = story(test) + (["-k", cases] if cases else [])
     elif test.startswith("engine_"):  # a script, of a program
         words = ["sh", os.path.join(ROOT, "tests", "unit", "engine", "tools",
                                     test[len("engine_"):] + ".sh"),
