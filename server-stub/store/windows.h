@@ -28,13 +28,15 @@ void flo_windows_roll_back(struct flo_windows *store);
  * both resolutions.  Its time is the device's if that is plausible, else
  * `now_ms`.  *is_new is false, and nothing changes, when the window (device,
  * at_ms, seq) was added before.  The store remembers windows for two hours.
- * The caller passes later parts of a message only if the first part was new.  A
- * release belongs to one model: its rows have the model that its last window
- * named. */
+ * *missing is how many numbers (seq) this window adds to those that its device
+ * gave and the store does not have; a late window has -1.  A device begins with
+ * 1 at each start.  The caller passes later parts of a message only if the first
+ * part was new.  A release belongs to one model: its rows have the model that
+ * its last window named. */
 FLO_MUST_USE int flo_windows_put(struct flo_windows *store, const char *device,
                                  const char *hardware, uint64_t now_ms,
                                  const struct flo_telemetry_window *window, bool *is_new,
-                                 struct flo_err *err);
+                                 int64_t *missing, struct flo_err *err);
 typedef int (*flo_telemetry_row_fn)(void *context, const struct flo_telemetry_row *row);
 /* Lists the rows since `from_ms` of each device, or of the totals, in the order
  * of the query's keys and of time.  FLO_E_REST_LIMIT: there are more rows than

@@ -609,6 +609,8 @@ struct flo_lane_fact *flo_lane_facts(struct flo_lane *lane, size_t *count)
 
 void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out)
 {
+    int64_t missing = atomic_load(&lane->missing);
+
     *out = (struct flo_lane_counters){
         .windows = atomic_load(&lane->windows),
         .repeated = atomic_load(&lane->repeated),
@@ -616,6 +618,7 @@ void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out)
         .shed = atomic_load(&lane->shed) + (lane->mqtt != NULL ? flo_mqtt_dropped(lane->mqtt) : 0),
         .limited = atomic_load(&lane->limited),
         .lost = atomic_load(&lane->lost),
+        .missing = (uint64_t)(missing > 0 ? missing : 0),
         .queries = atomic_load(&lane->asked),
         .listens = atomic_load(&lane->listens),
     };

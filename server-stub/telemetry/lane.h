@@ -32,12 +32,6 @@ struct flo_lane;
 /* Name by which the telemetry thread connects to the embedded broker. */
 #define FLO_LANE_CLIENT "controller-telemetry"
 
-/* Burst limit of a device, in telemetry windows.  It is more than a day's
- * windows, one a minute, which may arrive after an outage.  After a burst the
- * device may send five a second, the shortest interval. */
-#define FLO_LANE_BURST 2048
-#define FLO_LANE_PER_SECOND 5
-
 /* Opens the telemetry thread's data, without starting the thread.  `dir` is
  * ":memory:" in tests.  `block_ms` is FLO_BLOCK_MS, or less in tests of
  * statistical gates. */
@@ -141,6 +135,9 @@ struct flo_lane_counters {
                          the queue was full */
     uint64_t limited; /* number of telemetry windows above the limit of their device */
     uint64_t lost;    /* number of telemetry windows that the store refused */
+    /* number of windows that devices numbered and that have not come, for any
+     * reason */
+    uint64_t missing;
     uint64_t queries;
     bool listens;
 };

@@ -1,4 +1,4 @@
-/* Lane: keeps the known devices, and the limit of each device. */
+/* Lane: keeps the known devices. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +41,7 @@ struct flo_lane_device *flo_lane_keep(struct flo_lane_devices *devices, const ch
         return NULL;
     }
     device = &devices->items[number];
-    *device = (struct flo_lane_device){.tokens = FLO_LANE_BURST * 1000};
+    *device = (struct flo_lane_device){0};
     snprintf(device->id, sizeof(device->id), "%s", id);
     return device;
 }
@@ -52,23 +52,4 @@ void flo_lane_devices_free(struct flo_lane_devices *devices)
     free(devices->items);
     free(devices->news);
     *devices = (struct flo_lane_devices){0};
-}
-
-bool flo_lane_may_come(struct flo_lane_device *device, uint64_t now_ms)
-{
-    uint64_t passed_ms = now_ms - device->tokens_at_ms;
-    uint64_t room = FLO_LANE_BURST * 1000 - device->tokens;
-
-    if (device->tokens_at_ms == 0 || passed_ms > room / FLO_LANE_PER_SECOND) {
-        device->tokens = FLO_LANE_BURST * 1000;
-    } else {
-        device->tokens += (uint32_t)passed_ms * FLO_LANE_PER_SECOND;
-    }
-    device->tokens_at_ms = now_ms;
-    if (device->tokens < 1000) {
-        device->limited++;
-        return false;
-    }
-    device->tokens -= 1000;
-    return true;
 }

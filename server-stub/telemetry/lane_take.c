@@ -42,9 +42,9 @@ static void limited(struct flo_lane *lane, const struct flo_lane_device *device)
     left_out(lane, &lane->limited, 1);
     if (may_log(&lane->limited_log_at_ms)) {
         flo_log(FLO_LOG_WARN, "telemetry",
-                "device %s sends more than %d windows a second: %llu of its "
+                "device %s sends more than a window each %d ms: %llu of its "
                 "own are left out",
-                device->id, FLO_LANE_PER_SECOND, (unsigned long long)device->limited);
+                device->id, FLO_TELEMETRY_TAKEN_EACH_MS, (unsigned long long)device->limited);
     }
 }
 
@@ -188,13 +188,14 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
 {
     struct flo_err err = {0};
     bool is_new = false;
+    int64_t missing = 0;
     struct flo_telemetry_window known = *window;
     int rv = begin(lane, &err);
 
     const char *title = judge_release(lane, &known);
     if (rv == 0) {
         rv = flo_windows_put(lane->store, device->id, device->hardware, flo_wall_ms(), &known,
-                             &is_new, &err);
+                             &is_new, &missing, &err);
         if (rv < 0) {
             flo_windows_roll_back(lane->store);
         }
@@ -208,6 +209,7 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
         atomic_fetch_add(&lane->repeated, 1);
         return false;
     }
+    atomic_fetch_add(&lane->missing, missing);
     flo_observer_take(lane->observer, device->id, device->hardware, &known, flo_wall_ms());
     flo_trends_take(lane->trends, device->id, device->hardware, &known, flo_wall_ms());
     flo_counters_add(lane->counters, device->id, title, device->hardware, &known, flo_now_ms());
@@ -268,7 +270,9 @@ void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message
         return;
     }
     /* The limit is checked before any other work for the device. */
-    if (!flo_lane_may_come(device, flo_now_ms())) {
+    if (flo_telemetry_pace(&device->pace, FLO_TELEMETRY_TAKEN_BURST, FLO_TELEMETRY_TAKEN_EACH_MS,
+                           flo_now_ms()) > 0) {
+        device->limited++;
         limited(lane, device);
         return;
     }

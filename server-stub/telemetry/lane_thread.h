@@ -8,6 +8,7 @@
 
 #include "base/host/mqtt_queue.h"
 
+#include "proto/telemetry_pace.h"
 #include "server-stub/store/ids.h"
 #include "server-stub/store/windows.h"
 #include "server-stub/telemetry/lane.h"
@@ -34,9 +35,7 @@ struct flo_lane_device {
     char id[37];
     char hardware[FLO_HARDWARE_TEXT]; /* "": retired */
     bool is_news;
-    uint32_t tokens; /* number of telemetry windows that the device may still
-                        send, in thousandths */
-    uint64_t tokens_at_ms;
+    struct flo_telemetry_pace pace;
     uint64_t limited;
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
@@ -64,9 +63,6 @@ struct flo_lane_devices {
 struct flo_lane_device *flo_lane_find(struct flo_lane_devices *devices, const char *id);
 struct flo_lane_device *flo_lane_keep(struct flo_lane_devices *devices, const char *id);
 void flo_lane_devices_free(struct flo_lane_devices *devices);
-/* Tells whether the device's limit allows another telemetry window, which is
- * then counted. */
-bool flo_lane_may_come(struct flo_lane_device *device, uint64_t now_ms);
 
 #define FLO_LANE_RELEASES_MAX 4096
 struct flo_lane_known {
@@ -128,6 +124,7 @@ struct flo_lane {
     size_t fact_count;
 
     atomic_uint_fast64_t windows, repeated, dropped, shed, limited, lost, asked;
+    atomic_int_fast64_t missing;
     atomic_uint_fast64_t left_out_at_ms;
     atomic_bool listens;
 };

@@ -5,6 +5,7 @@
 
 #include "agent/shell/report/operators.h"
 #include "proto/proof.h"
+#include "proto/telemetry_pace.h"
 
 /* State of the proofs of this device's messages (proof.c). */
 struct flo_shell_proof {
@@ -30,6 +31,8 @@ struct flo_shell_report {
     uint64_t rev; /* that the controller's `desired` document had */
     uint64_t telemetry_sequence;
     uint64_t telemetry_in_flight;
+    struct flo_telemetry_pace telemetry_pace;
+    struct event *telemetry_next; /* sends the next window when the pace allows it */
     /* the broker refused telemetry on this connection, and the log says so */
     bool telemetry_is_refused;
     /* number of messages that were refused since the last telemetry window */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/shell/queue/timers.h"
 #include "agent/shell/report/memory.h"
 #include "agent/shell/report/proof.h"
 
@@ -15,9 +16,21 @@
  * broker. */
 #define REASON_NOBODY 0x10
 
+static void flush_telemetry(struct flo_shell *shell);
+
+static void on_pace(evutil_socket_t fd, short events, void *context)
+{
+    (void)fd, (void)events;
+    flush_telemetry(context);
+}
+
 int flo_shell_link_begin(struct flo_shell *shell, const struct flo_mqtt_options *options,
                          const struct flo_mqtt_handlers *handlers, struct flo_err *err)
 {
+    shell->report->telemetry_next = evtimer_new(shell->base, on_pace, shell);
+    if (shell->report->telemetry_next == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "timer");
+    }
     return flo_mqtt_open(shell->base, options, handlers, &shell->report->mqtt, err);
 }
 
@@ -26,6 +39,10 @@ void flo_shell_link_end(struct flo_shell *shell, const char *text)
     if (shell->report->mqtt != NULL) {
         flo_mqtt_close(shell->report->mqtt, text);
         shell->report->mqtt = NULL;
+    }
+    if (shell->report->telemetry_next != NULL) {
+        event_free(shell->report->telemetry_next);
+        shell->report->telemetry_next = NULL;
     }
 }
 
@@ -163,10 +180,20 @@ void flo_shell_link_flush_events(struct flo_shell *shell)
     }
 }
 
+/* Sends windows as fast as the controller takes them.  After an outage many wait,
+ * and the controller drops what comes faster. */
 static void flush_telemetry(struct flo_shell *shell)
 {
-    while (shell->report->telemetry_in_flight < TELEMETRY_IN_FLIGHT_MAX &&
-           flo_shell_link_is_up(shell)) {
+    struct flo_shell_report *own = shell->report;
+
+    while (own->telemetry_in_flight < TELEMETRY_IN_FLIGHT_MAX && flo_shell_link_is_up(shell)) {
+        struct flo_telemetry_pace pace = own->telemetry_pace;
+        uint64_t wait_ms = flo_telemetry_pace(&pace, FLO_TELEMETRY_SENT_BURST,
+                                              FLO_TELEMETRY_SENT_EACH_MS, flo_now_ms());
+        if (wait_ms > 0) {
+            flo_shell_later(own->telemetry_next, (unsigned)wait_ms);
+            return;
+        }
         uint64_t id = 0;
         char *text = flo_outbox_windows_next(shell->db, &id);
         bool is_sent = text != NULL && publish(shell, FLO_TOPIC_TELE, text, strlen(text), id);
@@ -178,7 +205,8 @@ static void flush_telemetry(struct flo_shell *shell)
         if (!is_sent) {
             return;
         }
-        shell->report->telemetry_in_flight++;
+        own->telemetry_in_flight++;
+        own->telemetry_pace = pace;
     }
 }
 

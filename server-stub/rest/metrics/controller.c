@@ -151,6 +151,7 @@ static void add_lane(const struct flo_controller *controller, struct flo_samples
                 {FLO_EXPOSED_TELEMETRY_REPEATED, lane.repeated},
                 {FLO_EXPOSED_TELEMETRY_DROPPED, lane.dropped},
                 {FLO_EXPOSED_TELEMETRY_SHED, lane.shed},
+                {FLO_EXPOSED_TELEMETRY_MISSING, lane.missing},
                 {FLO_EXPOSED_TELEMETRY_LIMITED, lane.limited},
                 {FLO_EXPOSED_TELEMETRY_LOST, lane.lost},
                 {FLO_EXPOSED_TELEMETRY_QUERIES, lane.queries}};

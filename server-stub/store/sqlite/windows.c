@@ -8,6 +8,7 @@
 #include "server-stub/store/sqlite/windows_file.h"
 
 #define BUSY_MS 5000
+#define MISSING_MAX 10000 /* numbers that one gap counts, whatever a device says */
 
 /* Scripts of the schema.  The first ones do nothing: older files had a row per
  * metric and window, which is no longer read. */
@@ -356,11 +357,48 @@ static uint64_t time_of(const struct flo_telemetry_window *window, uint64_t now_
     return fits ? window->at_ms : now_ms;
 }
 
+/* Numbers that are missing between two windows, one after the other.  0: one of
+ * them is not known.  The second one may be of the device's next start. */
+static int64_t missing_between(int64_t from, int64_t to)
+{
+    int64_t missing = to > from ? to - from - 1 : to - 1;
+
+    return from == 0 || to == 0 ? 0 : missing < MISSING_MAX ? missing : MISSING_MAX;
+}
+
+/* Counts how many numbers more are missing, now that this window is there. */
+static int count_missing(struct flo_windows *store, int64_t device,
+                         const struct flo_telemetry_window *window, int64_t *missing,
+                         struct flo_err *err)
+{
+    struct flo_db_statement *statement;
+    int64_t seq = (int64_t)window->seq;
+    bool has_row = false;
+
+    FLO_TRY(flo_db_query(
+        store->db,
+        "SELECT (SELECT seq FROM merged WHERE device = ?1 AND at < ?2 ORDER BY at DESC, seq DESC"
+        " LIMIT 1), (SELECT seq FROM merged WHERE device = ?1 AND at > ?2 ORDER BY at, seq"
+        " LIMIT 1)",
+        FLO_DB_VALUES(flo_db_number(device), flo_db_number((int64_t)window->at_ms)), &statement,
+        err));
+    int rv = flo_db_step(statement, &has_row, err);
+    if (rv == 0 && has_row) {
+        int64_t before = flo_db_column_i64(statement, 0);
+        int64_t after = flo_db_column_i64(statement, 1);
+        *missing = missing_between(before, seq) + missing_between(seq, after) -
+                   missing_between(before, after);
+    }
+    flo_db_reset(statement);
+    return rv;
+}
+
 static int note_merged(struct flo_windows *store, int64_t device,
                        const struct flo_telemetry_window *window, uint64_t now_ms, bool *is_new,
-                       struct flo_err *err)
+                       int64_t *missing, struct flo_err *err)
 {
     *is_new = true;
+    *missing = 0;
     if (window->seq == 0 || window->at_ms == 0 || window->part > 0) {
         return 0; /* A later part is only passed here if the message's first
                      part was new, so it is new as well. */
@@ -371,12 +409,12 @@ static int note_merged(struct flo_windows *store, int64_t device,
                                       flo_db_number((int64_t)(now_ms / 1000))),
                         err);
     *is_new = rv == 0 && flo_db_changes(store->db) > 0;
-    return rv;
+    return *is_new ? count_missing(store, device, window, missing, err) : rv;
 }
 
 int flo_windows_put(struct flo_windows *store, const char *device, const char *hardware,
                     uint64_t now_ms, const struct flo_telemetry_window *window, bool *is_new,
-                    struct flo_err *err)
+                    int64_t *missing, struct flo_err *err)
 {
     uint64_t at_ms = time_of(window, now_ms);
     char digest[FLO_DIGEST_TEXT];
@@ -392,7 +430,7 @@ int flo_windows_put(struct flo_windows *store, const char *device, const char *h
     store->fine_from_ms =
         now_ms > FLO_TELEMETRY_FINE_LIFE_MS ? now_ms - FLO_TELEMETRY_FINE_LIFE_MS : 0;
     FLO_TRY(number_of(store, FLO_TELEMETRY_DEVICE, device, "", &device_n, err));
-    rv = note_merged(store, device_n, window, now_ms, is_new, err);
+    rv = note_merged(store, device_n, window, now_ms, is_new, missing, err);
     FLO_TRY(rv);
     if (!*is_new) {
         return rv;

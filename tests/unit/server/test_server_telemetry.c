@@ -34,6 +34,9 @@ static int add_row(void *context, const struct flo_telemetry_row *row)
     return 0;
 }
 
+#define NOW_MS UINT64_C(1790000000000)
+static int64_t missing; /* what the last window added */
+
 struct extremes {
     int64_t min, max, sum;
 };
@@ -57,7 +60,8 @@ static bool put(struct flo_windows *store, const char *device, uint64_t now_ms,
 
     assert_int_equal(flo_windows_begin(store, &err), 0);
     assert_int_equal(
-        flo_windows_put(store, device, "x86_64 plain 1g", now_ms, window, &is_new, &err), 0);
+        flo_windows_put(store, device, "x86_64 plain 1g", now_ms, window, &is_new, &missing, &err),
+        0);
     assert_int_equal(flo_windows_commit(store, &err), 0);
     return is_new;
 }
@@ -241,9 +245,9 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
             window.at_ms = base + i / 100 * 5000;
             window.release.bytes[0] = (uint8_t)(i % 2);
             window.values[FLO_METRIC_NAME_AGENT_RSS] = (int64_t)i;
-            assert_int_equal(
-                flo_windows_put(store, device, i % 4 < 2 ? "a" : "b", base, &window, &is_new, &err),
-                0);
+            assert_int_equal(flo_windows_put(store, device, i % 4 < 2 ? "a" : "b", base, &window,
+                                             &is_new, &missing, &err),
+                             0);
             assert_true(is_new);
         }
         if (take == 0) {
@@ -422,7 +426,8 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
             busy_minute(&window, &seed);
             window.at_ms = now + (uint64_t)d;
             window.seq = minute + 1;
-            assert_int_equal(flo_windows_put(store, device, "a", now, &window, &is_new, &err), 0);
+            assert_int_equal(
+                flo_windows_put(store, device, "a", now, &window, &is_new, &missing, &err), 0);
         }
         assert_int_equal(flo_windows_commit(store, &err), 0);
     }
@@ -603,7 +608,8 @@ static void a_rotten_page_of_telemetry_keeps_nobody_from_starting(void **state)
     for (uint64_t i = 0; i < 2000; i++) {
         window.at_ms = 1700000040000 + i * 60000;
         assert_int_equal(flo_windows_begin(store, &err), 0);
-        int rv = flo_windows_put(store, DEVICE, "a", window.at_ms, &window, &is_new, &err);
+        int rv =
+            flo_windows_put(store, DEVICE, "a", window.at_ms, &window, &is_new, &missing, &err);
         if (rv < 0) {
             assert_int_equal(rv, FLO_E_DB_DAMAGED);
             assert_int_equal(failed++, 0);
@@ -647,7 +653,8 @@ static void put_one(struct flo_windows *store)
 
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     assert_int_equal(flo_windows_begin(store, &err), 0);
-    assert_int_equal(flo_windows_put(store, DEVICE, "a", window.at_ms, &window, &is_new, &err), 0);
+    assert_int_equal(
+        flo_windows_put(store, DEVICE, "a", window.at_ms, &window, &is_new, &missing, &err), 0);
     assert_int_equal(flo_windows_commit(store, &err), 0);
 }
 
@@ -672,6 +679,51 @@ static void a_file_that_was_deleted_is_begun_again(void **state)
     remove_tree(dir);
 }
 
+/* Sends windows, each "seq at"; how many numbers are missing then. */
+static int64_t missing_of(struct flo_windows *store, const char *device, const int (*sent)[2],
+                          size_t count)
+{
+    static struct flo_histogram histograms[FLO_METRIC_COUNT];
+    struct flo_telemetry_window window = {.histograms = histograms};
+    int64_t sum = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        window.seq = (uint64_t)sent[i][0];
+        window.at_ms = NOW_MS + (uint64_t)sent[i][1] * 1000;
+        sum += put(store, device, NOW_MS, &window) ? missing : 0;
+    }
+    return sum;
+}
+
+static void a_window_that_never_came_is_counted(void **state)
+{
+    struct flo_err err = {0};
+    struct flo_windows *store;
+    char dir[] = "/tmp/flo-missing-XXXXXX";
+
+    (void)state;
+#define SENT(device, ...)                                                                          \
+    missing_of(store, device, (const int[][2]){__VA_ARGS__},                                       \
+               sizeof((const int[][2]){__VA_ARGS__}) / sizeof(int[2]))
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(flo_windows_open(dir, &store, &err), 0);
+    assert_int_equal(SENT("all", {1, 1}, {2, 2}, {3, 3}), 0);
+    assert_int_equal(SENT("twice", {1, 1}, {2, 2}, {2, 2}), 0);
+    assert_int_equal(SENT("one", {7, 1}, {9, 2}), 1);
+    assert_int_equal(SENT("late", {1, 1}, {5, 5}, {3, 3}), 2);
+    assert_int_equal(SENT("late", {2, 2}, {4, 4}), -2);
+    assert_int_equal(SENT("starts", {5, 1}, {1, 2}, {2, 3}), 0);
+    assert_int_equal(SENT("starts late", {5, 1}, {3, 2}), 2);
+    assert_int_equal(SENT("starts late", {2, 1}), 0); /* of the same moment */
+    assert_int_equal(SENT("lies", {1, 1}, {2000000000, 2}), 10000);
+    /* A controller that was killed knows what it had. */
+    flo_windows_close(store);
+    assert_int_equal(flo_windows_open(dir, &store, &err), 0);
+    assert_int_equal(SENT("all", {6, 6}), 2);
+    flo_windows_close(store);
+    remove_tree(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -688,6 +740,7 @@ int main(void)
         cmocka_unit_test(rows_of_another_model_take_no_room_of_the_evidence),
         cmocka_unit_test(what_is_no_telemetry_at_all_is_set_aside),
         cmocka_unit_test(a_file_that_was_deleted_is_begun_again),
+        cmocka_unit_test(a_window_that_never_came_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,6 +121,14 @@ static size_t answer(bool is_delivered, int reason)
 
 /* ---- the shell around it ---- */
 
+void flo_shell_later(struct event *event, unsigned in_ms)
+{
+    struct timeval delay = {.tv_sec = (time_t)(in_ms / 1000),
+                            .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
+
+    evtimer_add(event, &delay);
+}
+
 void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t heartbeat_ms)
 {
     (void)unused, (void)heartbeat_ms;
@@ -209,6 +217,7 @@ static int begin(void **state)
     (void)state;
     shell_empty(&shell);
     memset(&broker, 0, sizeof(broker));
+    shell.base = event_base_new();
     snprintf(dir, sizeof(dir), "/tmp/flo-link-XXXXXX");
     assert_non_null(mkdtemp(dir));
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, &err), 0);
@@ -228,6 +237,8 @@ static int end(void **state)
     dup2(stderr_fd, STDERR_FILENO);
     close(stderr_fd);
     close(log_fd);
+    flo_shell_link_end(&shell, NULL);
+    event_base_free(shell.base);
     flo_outbox_db_close(shell.db);
     flo_settings_deinit(&shell.settings);
     return remove_tree(dir);
@@ -272,6 +283,24 @@ static void telemetry_follows_as_fast_as_the_broker_takes_it(void **state)
     }
     assert_int_equal(broker.came, 100);
     assert_int_equal(shell.report->telemetry_in_flight, 0);
+}
+
+static void what_waited_goes_at_the_pace_that_the_controller_takes(void **state)
+{
+    struct timeval soon = {.tv_usec = 10000};
+
+    (void)state;
+    windows(FLO_TELEMETRY_SENT_BURST + 50);
+    broker.agent.on_connected(&shell, true);
+    while (answer(true, 0) > 0) {
+    }
+    size_t at_once = broker.came;
+    assert_true(at_once >= FLO_TELEMETRY_SENT_BURST);
+    while (broker.came < FLO_TELEMETRY_SENT_BURST + 3) { /* nobody calls the agent */
+        event_base_loopexit(shell.base, &soon);
+        event_base_dispatch(shell.base);
+        (void)answer(true, 0);
+    }
 }
 
 static void telemetry_that_the_broker_refuses_waits_for_the_next_heartbeat(void **state)
@@ -426,6 +455,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_order_that_no_disk_took_is_asked_for_again, begin, end),
         cmocka_unit_test_setup_teardown(telemetry_follows_as_fast_as_the_broker_takes_it, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(what_waited_goes_at_the_pace_that_the_controller_takes,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(
             telemetry_that_the_broker_refuses_waits_for_the_next_heartbeat, begin, end),
         cmocka_unit_test_setup_teardown(a_refusal_of_telemetry_is_told_once_per_connection, begin,
