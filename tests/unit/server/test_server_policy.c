@@ -137,7 +137,8 @@ static void an_order_states_the_window_by_utc(void **state)
         assert_int_equal(order.phase, 0);
         seen++;
     }
-    assert_true(seen >= MANY / 2);
+    /* Half of the devices are in each zone, and an hour a day one is closed. */
+    assert_true(seen >= MANY / 3);
 }
 
 /* A row of the rollout's first devices. */
