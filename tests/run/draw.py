@@ -98,6 +98,7 @@ ROWS = {
     "texts": (SEED, "e2e_chat_page", "", lambda: None, "texts of a model"),
     "gone": (SEED, "e2e_gone_clients", "", lambda: None, "clients that go"),
     "old-states": (SEED, "e2e_old_state", "", lambda: None, "copies of a state that come back"),
+    "link-ends": (SEED, "e2e_link_ends", "", lambda: None, "ends of a link to the broker"),
     "interrupts": ((1, 10), "lane_interrupts", "", lambda: None, "interrupted commands"),
     "kernels": ((1, 12), "lane_kernels", "tsan", lambda: None,
                 "tests with an engine in them, on each older kernel"),
