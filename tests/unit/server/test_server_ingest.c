@@ -8,6 +8,7 @@
 #include "server-stub/state/rollouts/view.h"
 #include "server-stub/state/rollouts/work.h"
 #include "server-stub/telemetry/lane.h"
+#include "tests/unit/agent/core/uniform.h"
 #include "tests/unit/held_clock.h"
 #include "tests/unit/server/world.h"
 #include "tests/unit/waits.h"
@@ -157,6 +158,63 @@ static void telemetry_from_before_its_death_brings_nobody_back(void **state)
     assert_false(was_online);
     send(world, 0, "presence", "{\"v\":1,\"online\":true}");
     assert_true(entry->core.members[index].is_online);
+}
+
+static void telemetry_comes(struct world *world)
+{
+    struct flo_lane_fact fact = {.seen_at_ms = waits_wall_ms()};
+
+    snprintf(fact.device, sizeof(fact.device), "%s", ids[0]);
+    assert_int_equal(flo_telemetry_feed_heard(world->controller, &fact, 1, &world->err), 0);
+}
+
+/* A thousand deaths: of what the device sent, reports and its last will come on one
+ * connection, telemetry on another one, before, between or after them. */
+static void a_death_at_any_moment_of_a_report_is_seen(void **state)
+{
+    static const char report[] = "{\"v\":2,\"device\":\"11111111-1111-4111-8111-111111111111\","
+                                 "\"rev\":%d,\"models\":[]}";
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"size\":\"100%\"}]}");
+    char text[256];
+
+    assert_non_null(entry);
+    const struct flo_rollout_member *member =
+        &entry->core.members[flo_rollout_find(&entry->core, ids[0])];
+    uint64_t silence_ms = entry->core.gates[FLO_GATE_FAILED].silence_ms_max;
+    assert_true(silence_ms > 0);
+    seed = 65;
+    for (int turn = 0; turn < 1000; turn++) {
+        int reports = (int)(uniform() * 3), telemetry = (int)(uniform() * 4);
+        bool has_will = false;
+
+        send(world, 0, "presence", "{\"v\":1,\"online\":true}");
+        assert_true(member->is_online && !member->is_away);
+        while (!has_will || telemetry > 0) {
+            if (telemetry > 0 && (has_will || uniform() < 0.5)) {
+                telemetry--;
+                telemetry_comes(world);
+            } else if (reports-- > 0) {
+                snprintf(text, sizeof(text), report, turn);
+                send(world, 0, "reported", text);
+            } else {
+                send(world, 0, "presence", "{\"v\":1,\"online\":false}");
+                has_will = true;
+            }
+            assert_int_equal(member->is_online, !has_will);
+            held_clock_pass_ms(has_will ? silence_ms / 8 : 1000);
+        }
+        held_clock_pass_ms(silence_ms); /* two heartbeats, and what the gate waits more */
+        does(world, entry, FLO_ROLLOUT_EVENT_TICK);
+        assert_true(member->is_away);
+        assert_false(flo_fleet_is_online(world->controller->store, ids[0]));
+    }
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        send(world, i, "presence", "{\"v\":1,\"online\":true}");
+        event(world, i, "succeeded");
+    }
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
 }
 
 static void who_was_retired_says_nothing_any_more(void **state)
@@ -758,6 +816,7 @@ int main(void)
         WITH_WORLD(no_end_of_two_machines_with_one_identity_counts),
         WITH_WORLD(what_a_device_forgot_is_superseded_by_what_it_should_do),
         WITH_WORLD(a_report_corrects_a_failure_of_a_device_that_went_on),
+        WITH_WORLD(a_death_at_any_moment_of_a_report_is_seen),
         WITH_WORLD(telemetry_from_before_its_death_brings_nobody_back),
         WITH_WORLD(who_was_retired_says_nothing_any_more),
         WITH_WORLD(a_word_about_another_release_moves_no_rollout),
