@@ -90,6 +90,7 @@ int flo_httpd_status_of(int code)
         return 405;
     case FLO_E_INFER_BUSY:
     case FLO_E_INFER_GUARD_FAILED:
+    case FLO_E_DB: /* as of a full or dead disk */
     case FLO_E_DB_UNREACHABLE:
     case FLO_E_DB_REPLACED:
     case FLO_E_DB_SLOW:
