@@ -179,10 +179,10 @@ static int look_at_top(const struct flo_message *message, uint64_t top, struct f
     if (!ingest->top_is_told) {
         ingest->top_is_told = true;
         flo_log(FLO_LOG_ERROR, "order",
-                "device %s knows order number %llu, the newest here is %llu: "
-                "are the data of this controller older than its devices?  "
-                "Start it once with --restored",
-                message->device, (unsigned long long)top, (unsigned long long)newest);
+                "device %s knows order number %llu, the newest here is %llu: this controller's "
+                "numbers are old%s.  After a restore, start it once with --restored",
+                message->device, (unsigned long long)top, (unsigned long long)newest,
+                flo_audit_is_cut(controller->audit) ? "" : ", or somebody else signs with its key");
         rv = flo_controller_audit(controller, "controller", "device.top", message->device, "alarm",
                                   "", err);
     }
@@ -359,10 +359,10 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     uint32_t before = profile_sum(message);
     FLO_TRY(flo_fleet_device_reported(controller->store, message->device, text.data, message->json,
                                       profile.data, drifts(models), trust, known, count, err));
+    FLO_TRY(witness(message, err)); /* it may prove why a number is too high */
     FLO_TRY(look_at_top(message, top, err));
     FLO_TRY(look_at_events(message, err));
     FLO_TRY(certificate(message, err));
-    FLO_TRY(witness(message, err));
     flo_telemetry_link_device(controller, message->device, facts);
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, message->device);
     if (profile_sum(message) != before) {

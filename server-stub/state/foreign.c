@@ -16,8 +16,8 @@
 #define ROWS_FROM (UINT64_C(1) << 62)
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
-static const uint64_t told_ms[FLO_FOREIGN_KINDS] = {DAY_MS, DAY_MS, DAY_MS, DAY_MS,
-                                                    FLO_LIVES_TWICE_MS};
+static const uint64_t told_ms[FLO_FOREIGN_KINDS] = {
+    DAY_MS, DAY_MS, DAY_MS, DAY_MS, FLO_LIVES_TWICE_MS, DAY_MS};
 
 struct flo_foreign_item {
     char what[160]; /* text of the report, which the alert shows as its series */
@@ -41,7 +41,8 @@ void flo_foreign_free(struct flo_foreign *foreign)
 
 const char *flo_foreign_word(enum flo_foreign_kind kind)
 {
-    static const char *const words[] = {"order", "statement", "message", "row", "identity"};
+    static const char *const words[] = {"order", "statement", "message",
+                                        "row",   "identity",  "number"};
 
     return words[kind];
 }
@@ -237,6 +238,10 @@ int flo_foreign_order(struct flo_controller *controller, const char *device, con
 
     FLO_TRY(is_forgotten(controller, order, &is_ours, err));
     if (is_ours) {
+        return 0;
+    }
+    if (flo_audit_is_cut(controller->audit)) {
+        (void)tell(controller, FLO_FOREIGN_NUMBER, "restored without --restored");
         return 0;
     }
     snprintf(id, sizeof(id), FLO_FOREIGN_OP "-%.50s", order);

@@ -1,13 +1,15 @@
-/* Foreign: signs that somebody else acts in the fleet's name, of five kinds:
+/* Foreign: signs that somebody else acts in the fleet's name, of six kinds:
  *
  * order      a device obeyed an order that this controller never gave
  * statement  a device refused a trust statement
  * message    a message in the name of a device came without its proof
  * row        a row in the database has no valid seal, or rows are gone or old
  * identity   two machines use the identity of one device
+ * number     devices know orders that this controller gave before its data were
+ *            restored from a backup without --restored
  *
  * A foreign order gets a row in the list of orders, and each kind raises an
- * alert for a day, the last one for as long as it is so
+ * alert for a day, `identity` for as long as it is so
  * (core/alert/defaults.def).  Any device can report the first
  * two kinds falsely, and the broker the third, so the number of reports is
  * limited. */
@@ -24,6 +26,7 @@ enum flo_foreign_kind {
     FLO_FOREIGN_MESSAGE,
     FLO_FOREIGN_ROW,
     FLO_FOREIGN_IDENTITY,
+    FLO_FOREIGN_NUMBER,
     FLO_FOREIGN_KINDS
 };
 
@@ -39,11 +42,12 @@ struct flo_foreign;
  * memory. */
 struct flo_foreign *flo_foreign_new(void);
 void flo_foreign_free(struct flo_foreign *foreign);
-/* Returns "order", "statement", "message", "row" or "identity". */
+/* Returns "order", "statement", "message", "row", "identity" or "number". */
 const char *flo_foreign_word(enum flo_foreign_kind kind);
 /* Records that a device obeyed this order, or knows its number; within a
  * transaction.  An order of this controller whose row was deleted is not
- * foreign. */
+ * foreign.  Neither is one of a controller whose own audit proves that its data
+ * are old: that is recorded instead. */
 FLO_MUST_USE int flo_foreign_order(struct flo_controller *controller, const char *device,
                                    const char *order, struct flo_err *err);
 /* Records two machines with one identity; `what` begins with the device's id. */

@@ -15,6 +15,9 @@ void flo_audit_free(struct flo_audit *audit);
 /* Returns whether the audit's table, its file of signed heads and the devices'
  * copies disagree (head.h, witness.h). */
 bool flo_audit_is_broken(const struct flo_audit *audit);
+/* Returns whether a device has a line that this controller signed and that is
+ * not in the table: the data are older than the device, or were cut. */
+bool flo_audit_is_cut(const struct flo_audit *audit);
 /* Notes that keys/audit.key was lost and made again, as the operator asked. */
 void flo_audit_key_is_new(struct flo_audit *audit);
 /* Lets the commit that is under way append a signed head, so that what it

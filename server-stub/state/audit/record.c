@@ -23,6 +23,11 @@ bool flo_audit_is_broken(const struct flo_audit *audit)
     return audit->is_broken;
 }
 
+bool flo_audit_is_cut(const struct flo_audit *audit)
+{
+    return audit->cut[0] != '\0';
+}
+
 void flo_audit_key_is_new(struct flo_audit *audit)
 {
     audit->has_new_key = true;

@@ -45,8 +45,8 @@ static int tell(struct flo_controller *controller, const char *device,
         return 0;
     }
     snprintf(audit->cut, sizeof(audit->cut),
-             "record %llu was signed and told to device %s, and %s: table and "
-             "audit.head were cut",
+             "record %llu was signed and told to device %s, and %s: the data come from a "
+             "backup without --restored, or were cut",
              (unsigned long long)checkpoint->number, device,
              is_there ? "is another one now" : "is gone");
     flo_log(FLO_LOG_ERROR, "audit", "audit.cut: %s", audit->cut);

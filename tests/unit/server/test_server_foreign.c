@@ -1,5 +1,6 @@
 /* Acts of strangers: what no key of this fleet did is told, and stays in sight.
  */
+#include "server-stub/state/audit/memory.h"
 #include "server-stub/state/foreign.h"
 #include "server-stub/state/rollouts/rollouts.h"
 #include "server-stub/store/calls/kept.h"
@@ -85,6 +86,22 @@ static void a_number_that_nobody_gave_is_an_alarm(void **state)
     audit_has(world, "device.top", true);
 }
 
+/* A device kept a line of the audit that the table lacks. */
+static void numbers_above_those_of_old_data_are_not_a_strangers(void **state)
+{
+    struct world *world = *state;
+
+    assert_non_null(start(world, "{\"release\":\"tiny@2.1.0\"}"));
+    snprintf(world->controller->audit->cut, sizeof(world->controller->audit->cut), "record 9");
+    send(world, 0, "reported",
+         "{\"v\":2,\"device\":\"11111111-1111-4111-8111-111111111111\","
+         "\"top\":999,\"models\":[]}");
+    answers(world, "o-0777", "done");
+    assert_string_equal(told(world), "number restored without --restored");
+    audit_has(world, "device.top", true);
+    audit_has(world, "order.foreign", false);
+}
+
 static void a_newer_order_of_a_stranger_is_an_alarm(void **state)
 {
     struct world *world = *state;
@@ -152,6 +169,7 @@ int main(void)
         WITH_WORLD(an_order_that_nobody_gave_is_an_alarm_when_it_was_obeyed),
         WITH_WORLD(an_order_of_ours_that_is_forgotten_is_no_alarm),
         WITH_WORLD(a_number_that_nobody_gave_is_an_alarm),
+        WITH_WORLD(numbers_above_those_of_old_data_are_not_a_strangers),
         WITH_WORLD(a_newer_order_of_a_stranger_is_an_alarm),
         WITH_WORLD(a_statement_that_a_device_refused_is_an_alarm),
         WITH_WORLD(a_row_that_somebody_wrote_is_an_alarm_once),
