@@ -319,6 +319,9 @@ struct flo_shell {
     /* why no word of the controller counts as newest, so that the device is
      * degraded and updates wait (trust/newest.c); "": none is missing */
     char stale[160];
+    /* why the controller renews no certificate of this device, so that it is
+     * degraded (renewal/renewal.c); "": it does, or was not asked */
+    char unknown[160];
     char boot_id[37];
     char life[37]; /* id of this start of the agent; "": none is told */
 

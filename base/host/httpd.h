@@ -187,6 +187,9 @@ struct flo_httpd_peer {
 /* Returns the client's certificate, or NULL when the client showed none.  A
  * certificate out of date is returned only if the listener accepts those. */
 const struct flo_httpd_peer *flo_httpd_peer(const struct flo_httpd_request *request);
+/* Appends the client's certificate as PEM.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_httpd_peer_pem(const struct flo_httpd_request *request, struct flo_buf *out,
+                                    struct flo_err *err);
 int flo_httpd_listener_tag(const struct flo_httpd_request *request);
 /* Tells whether "host", "host:port" or "[::1]:port" matches one of `hosts`;
  * NULL ends that list. */

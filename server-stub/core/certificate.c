@@ -8,10 +8,9 @@
 #include <flotilla/plural.h>
 
 static const char *const words[FLO_CERTIFICATE_STATES] = {
-    [FLO_CERTIFICATE_ISSUED] = "issued",
-    [FLO_CERTIFICATE_HELD] = "held",
-    [FLO_CERTIFICATE_REPLACED] = "replaced",
-    [FLO_CERTIFICATE_REVOKED] = "revoked",
+    [FLO_CERTIFICATE_ISSUED] = "issued",     [FLO_CERTIFICATE_HELD] = "held",
+    [FLO_CERTIFICATE_REPLACED] = "replaced", [FLO_CERTIFICATE_REVOKED] = "revoked",
+    [FLO_CERTIFICATE_UNKNOWN] = "unknown",
 };
 
 const char *flo_certificate_word(enum flo_certificate_state state)
@@ -63,6 +62,9 @@ static int check_out_of_date(const struct flo_certificate_ask *ask, struct flo_e
 int flo_certificate_may_renew(const struct flo_certificate_ask *ask, struct flo_err *err)
 {
     assert(ask->life_ms > 0);
+    if (ask->is_absent && !ask->is_out_of_date) {
+        return flo_fail(err, FLO_E_CERT_UNKNOWN, "known authority, unknown device");
+    }
     if (!ask->is_active) {
         return flo_fail(err, FLO_E_CERT_REVOKED, "the device is retired");
     }

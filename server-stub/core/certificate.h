@@ -22,6 +22,7 @@ enum flo_certificate_state {
     FLO_CERTIFICATE_HELD,     /* the device confirmed the certificate */
     FLO_CERTIFICATE_REPLACED, /* the device holds a later certificate */
     FLO_CERTIFICATE_REVOKED,  /* the device was retired */
+    FLO_CERTIFICATE_UNKNOWN,  /* its device is newer than the data, and waits to be adopted */
     FLO_CERTIFICATE_STATES
 };
 const char *flo_certificate_word(enum flo_certificate_state state);
@@ -31,6 +32,7 @@ enum flo_certificate_state flo_certificate_parse(const char *word);
 /* Renewal request: a device shows its certificate and asks for the next one. */
 struct flo_certificate_ask {
     bool is_active; /* the controller knows the device, and it is not retired */
+    bool is_absent; /* the controller has no row of the device: its data are older */
     bool is_known;  /* the controller has a row of the certificate */
     /* `state` and `until_ms` are set only if is_known is true */
     enum flo_certificate_state state;
@@ -42,6 +44,7 @@ struct flo_certificate_ask {
 };
 /* Returns 0 when the device gets a certificate.
  *
+ * FLO_E_CERT_UNKNOWN  known authority, unknown device: people may adopt it
  * FLO_E_CERT_REVOKED  the device is retired, or its certificate was taken back
  * FLO_E_CERT_OVERDUE  the certificate ended too long ago, or was replaced
  * FLO_E_REST_LIMIT    the device got too many certificates in a short time */

@@ -378,6 +378,34 @@ int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
     return flo_fleet_device_get(controller->store, id, take_device, call, err);
 }
 
+int flo_rest_device_adopt(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_controller *controller = call->controller;
+    const char *id = flo_httpd_param(call->request, "id");
+
+    FLO_TRY(flo_broker_has_room(controller, flo_broker_devices_max(call->rest->broker), err));
+    FLO_TRY(flo_devices_adopt(controller, id, flo_rest_text_in(call, "name", ""), err));
+    return flo_fleet_device_get(controller->store, id, take_device, call, err);
+}
+
+static int add_unknown(void *context, const struct flo_fleet_certificate *one)
+{
+    json_array_append_new(context,
+                          json_pack("{s:s, s:s, s:I, s:I}", "id", one->device, "authority",
+                                    one->authority, "issued_at_ms", (json_int_t)one->issued_at_ms,
+                                    "until_ms", (json_int_t)one->until_ms));
+    return 0;
+}
+
+int flo_rest_devices_unknown(struct flo_rest_call *call, struct flo_err *err)
+{
+    json_t *items = json_array();
+
+    call->out = flo_rest_list(items, NULL);
+    return flo_fleet_certificate_list(call->controller->store, FLO_CERTIFICATE_UNKNOWN,
+                                      flo_wall_ms(), add_unknown, items, err);
+}
+
 int flo_rest_device_replace(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_fleet_store *store = call->controller->store;

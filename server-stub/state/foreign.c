@@ -17,7 +17,7 @@
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
 static const uint64_t told_ms[FLO_FOREIGN_KINDS] = {
-    DAY_MS, DAY_MS, DAY_MS, DAY_MS, FLO_LIVES_TWICE_MS, DAY_MS};
+    DAY_MS, DAY_MS, DAY_MS, DAY_MS, FLO_LIVES_TWICE_MS, DAY_MS, DAY_MS};
 
 struct flo_foreign_item {
     char what[160]; /* text of the report, which the alert shows as its series */
@@ -41,8 +41,8 @@ void flo_foreign_free(struct flo_foreign *foreign)
 
 const char *flo_foreign_word(enum flo_foreign_kind kind)
 {
-    static const char *const words[] = {"order", "statement", "message",
-                                        "row",   "identity",  "number"};
+    static const char *const words[] = {"order",    "statement", "message", "row",
+                                        "identity", "number",    "device"};
 
     return words[kind];
 }
@@ -123,6 +123,29 @@ void flo_foreign_single(struct flo_controller *controller)
             items[i].at_ms = 0;
             snprintf(device, sizeof(device), "%.36s", items[i].what);
             flo_outgoing_ask(controller, device, "");
+        }
+    }
+}
+
+/* ---- unknown devices ---- */
+
+void flo_foreign_unknown(struct flo_controller *controller, const char *device, const char *address)
+{
+    char what[160];
+
+    snprintf(what, sizeof(what), "%.36s at %.100s", device, address);
+    if (tell(controller, FLO_FOREIGN_DEVICE, what)) {
+        flo_log(FLO_LOG_ERROR, "device", "known authority, unknown device: %s", what);
+    }
+}
+
+void flo_foreign_known(struct flo_controller *controller, const char *device)
+{
+    struct flo_foreign_item *items = controller->foreign->items[FLO_FOREIGN_DEVICE];
+
+    for (size_t i = 0; i < FLO_FOREIGN_MAX; i++) {
+        if (strncmp(items[i].what, device, strlen(device)) == 0) {
+            items[i].at_ms = 0;
         }
     }
 }

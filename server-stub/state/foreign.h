@@ -1,4 +1,4 @@
-/* Foreign: signs that somebody else acts in the fleet's name, of six kinds:
+/* Foreign: signs that somebody else acts in the fleet's name, of seven kinds:
  *
  * order      a device obeyed an order that this controller never gave
  * statement  a device refused a trust statement
@@ -7,6 +7,7 @@
  * identity   two machines use the identity of one device
  * number     devices know orders that this controller gave before its data were
  *            restored from a backup without --restored
+ * device     an unknown device has a certificate of this fleet
  *
  * A foreign order gets a row in the list of orders, and each kind raises an
  * alert for a day, `identity` for as long as it is so
@@ -27,6 +28,7 @@ enum flo_foreign_kind {
     FLO_FOREIGN_ROW,
     FLO_FOREIGN_IDENTITY,
     FLO_FOREIGN_NUMBER,
+    FLO_FOREIGN_DEVICE,
     FLO_FOREIGN_KINDS
 };
 
@@ -42,7 +44,7 @@ struct flo_foreign;
  * memory. */
 struct flo_foreign *flo_foreign_new(void);
 void flo_foreign_free(struct flo_foreign *foreign);
-/* Returns "order", "statement", "message", "row", "identity" or "number". */
+/* Returns "order", "statement", "message", "row", "identity", "number" or "device". */
 const char *flo_foreign_word(enum flo_foreign_kind kind);
 /* Records that a device obeyed this order, or knows its number; within a
  * transaction.  An order of this controller whose row was deleted is not
@@ -52,6 +54,11 @@ FLO_MUST_USE int flo_foreign_order(struct flo_controller *controller, const char
                                    const char *order, struct flo_err *err);
 /* Records two machines with one identity; `what` begins with the device's id. */
 void flo_foreign_twice(struct flo_controller *controller, const char *what);
+/* Records a device with a certificate of this fleet that is unknown here, and
+ * forgets it when it was adopted. */
+void flo_foreign_unknown(struct flo_controller *controller, const char *device,
+                         const char *address);
+void flo_foreign_known(struct flo_controller *controller, const char *device);
 /* Requests a report of each device that one machine uses again. */
 void flo_foreign_single(struct flo_controller *controller);
 /* Records that a device refused a trust statement.  A report counts only if it

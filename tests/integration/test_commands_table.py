@@ -19,7 +19,7 @@ from waits import HANG_S, until
 # or there is no such thing, or an end that was not wished for.
 ENDS = {"device logs": 6, "device doctor": 6, "rollout watch": 8,
         "order report": 3, "order wait": 6, "controller admit": 3,
-        "controller dismiss": 3}
+        "controller dismiss": 3, "device adopt": 3}
 MODELS = os.path.join(ROOT, "tests", "models")
 
 # A command reads, works on files of this machine alone, or changes the fleet.
@@ -46,6 +46,8 @@ WORDS = {
     "device benchmarks": (READS, "", "name=gw-1 --speed 3"),
     "device delete": (CHANGES, "old --confirm old"),
     "device replace": (CHANGES, "worn spare --confirm worn"),
+    "device unknown": (READS, ""),
+    "device adopt": (CHANGES, "%(stranger)s"),
     "claim import": (CHANGES, "%(claims)s"),
     "claim list": (READS, ""),
     "claim remove": (CHANGES, "SN-1"),

@@ -1,5 +1,5 @@
-"""A controller whose data come from a backup that is older than its devices
-says that its own numbers are old."""
+"""A controller whose data come from a backup that is older than its devices:
+it says that its own numbers are old, and takes back who enrolled since."""
 import json
 import os
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 import sets
 from conftest import Small
-from waits import HANG_S, Seen, until
+from waits import HANG_S, Seen, same, until
 
 LIFE = "--certificate-life", "20m"
 
@@ -63,6 +63,43 @@ def told(up):
         number = max(int(line.split()[1]) for line in file if line.startswith("head "))
     until("the device knows it", lambda: any(
         int(line.split()[1]) >= number for line in status(up, "a")["audit"]))
+
+
+def test_who_enrolled_after_the_backup_is_adopted_untouched(up):
+    up.roll("tiny@1")
+    backup(up)
+    late = up.add_device("late", up.token)
+    up.online(["late"])
+    until("it serves", lambda: up.serving("tiny@1", ["late"]))
+    number = status(up, "late")["device"]
+
+    put_back(up, "--restored")
+
+    until("it is known to be unknown", lambda: same(
+        [one["id"] for one in up.ask("device", "unknown")], [number]))
+    until("the alert", lambda: "device-unknown" in alerts(up))
+    until("it says so itself", lambda: same(
+        (status(up, "late")["degraded"] or {}).get("id"), "certificate.unknown"))
+    assert number in status(up, "late")["degraded"]["text"]
+    assert [one["name"] for one in up.ask("device", "list")] == ["a"]
+    code, _, err = up.cli("device", "adopt", "0d9f4c1e-6a0b-4a51-9c7e-2f6f3f8a1b22", check=False)
+    assert code == 3 and "flotilla device unknown" in err
+
+    up.cli("device", "adopt", number, "--name", "late")
+
+    up.online(["late"])
+    until("it serves what it did", lambda: up.serving("tiny@1", ["late"]))
+    assert up.ask("device", "get", "late")["id"] == number
+    assert up.ask("device", "unknown") == []
+    until("it is content", lambda: "degraded" not in status(up, "late") or
+          Seen(status(up, "late")))
+    until("the alert ends", lambda: "device-unknown" not in alerts(up))
+    assert late.process.poll() is None
+    # It takes orders of the controller that adopted it.
+    up.cli("rollout", "unfreeze", "--confirm", "test")
+    up.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    up.roll("tiny@2")
+    assert up.serving("tiny@2", ["a", "late"])
 
 
 def test_a_restore_without_the_flag_blames_the_controllers_own_numbers(up):

@@ -36,6 +36,7 @@ static void take_ack(struct flo_shell *shell, const struct flo_heard *heard)
 {
     struct flo_err back = {0};
 
+    shell->unknown[0] = '\0'; /* only a controller that knows the device acks */
     if (flo_events_acked(shell->db, heard->boot, heard->ack)) {
         flo_fail(&back, FLO_E_OUTBOX_BACK,
                  "the controller has event %llu of this device, the newest one here is %llu",

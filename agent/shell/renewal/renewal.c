@@ -119,6 +119,12 @@ static void on_asked(void *context, const struct flo_asked *asked)
     int rv = asked->answer != NULL ? take(renewal, asked, &answer, &err) : err.code;
 
     renewal->asking = NULL;
+    shell->unknown[0] = '\0';
+    if (rv == FLO_E_CERT_UNKNOWN) {
+        snprintf(shell->unknown, sizeof(shell->unknown),
+                 "%s: run flotilla device adopt %s at the controller", err.what,
+                 shell->identity.device);
+    }
     if (rv == 0) {
         struct flo_renew_life life = life_of(&shell->identity);
         flo_renew_done(&renewal->core, &life, &at);

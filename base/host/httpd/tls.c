@@ -121,6 +121,23 @@ void flo_httpd_tls_peer(struct bufferevent *bev, struct flo_httpd_peer *out)
     X509_free(certificate);
 }
 
+int flo_httpd_peer_pem(const struct flo_httpd_request *request, struct flo_buf *out,
+                       struct flo_err *err)
+{
+    SSL *ssl = bufferevent_openssl_get_ssl(request->connection->bev);
+    X509 *certificate = ssl == NULL ? NULL : SSL_get1_peer_certificate(ssl);
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text = NULL;
+
+    if (certificate != NULL && bio != NULL && PEM_write_bio_X509(bio, certificate) == 1) {
+        long bytes = BIO_get_mem_data(bio, &text);
+        flo_buf_add(out, text, (size_t)bytes);
+    }
+    BIO_free(bio);
+    X509_free(certificate);
+    return text == NULL || out->failed ? flo_fail(err, FLO_E_MEMORY, "certificate") : 0;
+}
+
 bool flo_httpd_tls_admits(SSL_CTX *context, SSL *ssl)
 {
     X509 *certificate = SSL_get1_peer_certificate(ssl);

@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include <flotilla/errors/certificate.h>
+#include <flotilla/errors/device.h>
 #include <flotilla/errors/rest.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/devices/devices.h"
 #include "server-stub/state/pki/pki.h"
 
 #define AUTHORITIES_MAX 16 /* largest number of authorities that a device may name */
@@ -47,6 +49,34 @@ static int look(struct flo_controller *controller, const struct flo_httpd_peer *
                : 0;
 }
 
+static int ignore(void *context, const struct flo_fleet_device *device)
+{
+    (void)context, (void)device;
+    return 0;
+}
+
+static bool is_absent(struct flo_controller *controller, const char *device)
+{
+    struct flo_err err = {0};
+
+    return flo_fleet_device_get(controller->store, device, ignore, NULL, &err) ==
+           FLO_E_DEVICE_ABSENT;
+}
+
+/* Keeps only the certificate of an unknown device, because the refused renewal
+ * itself is rolled back. */
+static int keep_unknown(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_controller *controller = call->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
+
+    FLO_TRY(flo_httpd_peer_pem(call->request, &pem, err));
+    flo_controller_cancel(controller);
+    FLO_TRY(flo_controller_begin(controller, err));
+    FLO_TRY(flo_devices_unknown(controller, &pem, flo_httpd_peer_address(call->request), err));
+    return flo_controller_commit(controller, err);
+}
+
 static int may_renew(struct flo_rest_call *call, const struct flo_httpd_peer *peer,
                      struct flo_err *err)
 {
@@ -60,6 +90,7 @@ static int may_renew(struct flo_rest_call *call, const struct flo_httpd_peer *pe
     uint64_t since_ms = ask.now_ms - ask.life_ms / 12;
 
     FLO_TRY(flo_fleet_device_is_active(controller->store, peer->name, &ask.is_active, err));
+    ask.is_absent = !ask.is_active && is_absent(controller, peer->name);
     FLO_TRY(look(controller, peer, &shown, err));
     FLO_TRY(flo_fleet_certificate_count(controller->store, peer->name, since_ms, &ask.count, err));
     ask.is_known = shown.is_known;
@@ -117,6 +148,7 @@ static int renew(struct flo_rest_call *call, const struct flo_httpd_peer *peer, 
 int flo_rest_renew(struct flo_rest_call *call, struct flo_err *err)
 {
     const struct flo_httpd_peer *peer = flo_httpd_peer(call->request);
+    struct flo_err why = {0};
 
     if (peer == NULL || !flo_uuid_is_valid(peer->name)) {
         return flo_fail(err, FLO_E_REST_AUTH, "a device's certificate belongs here");
@@ -124,6 +156,12 @@ int flo_rest_renew(struct flo_rest_call *call, struct flo_err *err)
     /* The device has one of the fleet's certificates, so it is known. */
     snprintf(call->token_id, sizeof(call->token_id), "%.36s", peer->name);
     snprintf(call->who, sizeof(call->who), "device %.36s", peer->name);
-    return call->in == NULL ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")
-                            : renew(call, peer, err);
+    if (call->in == NULL) {
+        return flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here");
+    }
+    int rv = renew(call, peer, err);
+    if (rv == FLO_E_CERT_UNKNOWN && keep_unknown(call, &why) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "rest", &why);
+    }
+    return rv;
 }

@@ -1,4 +1,4 @@
-/* Devices: retirement and replacement of devices, and pins. */
+/* Devices: retirement, replacement and adoption of devices, and pins. */
 #ifndef FLOTILLA_SERVER_STATE_DEVICES_H
 #define FLOTILLA_SERVER_STATE_DEVICES_H
 
@@ -30,6 +30,19 @@ FLO_MUST_USE int flo_devices_retire(struct flo_controller *controller, const cha
  *              the name */
 FLO_MUST_USE int flo_devices_replace(struct flo_controller *controller, const char *old,
                                      const char *next, const char *by, struct flo_err *err);
+
+/* Notes, in a transaction, that an unknown device with a certificate of this
+ * fleet came from this address: its data are newer than the controller's.  `pem`
+ * is the certificate, which the caller has verified. */
+FLO_MUST_USE int flo_devices_unknown(struct flo_controller *controller, const struct flo_buf *pem,
+                                     const char *address, struct flo_err *err);
+/* Makes such a device one of the fleet, in the group `all`.  Its certificate and
+ * key stay.  name "": one is made from the id.
+ *
+ * FLO_E_ABSENT  no unknown device with this id came
+ * FLO_E_STATE   another device has the name */
+FLO_MUST_USE int flo_devices_adopt(struct flo_controller *controller, const char *id,
+                                   const char *name, struct flo_err *err);
 
 /* ---- pins (pin.c) ---- */
 

@@ -432,6 +432,8 @@ enum flo_proof_word flo_proofs_judge(struct flo_proofs *proofs, enum flo_topic t
     proofs->counts[word]++;
     if (device != NULL) {
         tell(proofs, device, id, word, refuses);
+    } else if (flo_uuid_is_valid(id)) {
+        list_add(&proofs->behind, id);
     }
     pthread_mutex_unlock(&proofs->mutex);
     return word;

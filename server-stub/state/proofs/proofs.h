@@ -82,9 +82,10 @@ FLO_MUST_USE int flo_proofs_write(struct flo_controller *controller, size_t coun
  * since the last call.  Writes its id to `device`, which holds 37 bytes.
  * Returns false if the list is empty. */
 bool flo_proofs_told(struct flo_proofs *proofs, char *device);
-/* Removes from the list the next device whose messages have had used numbers
- * for a long time.  Its disk lost the last number, and a new certificate
- * restarts the numbers.  Writes the device's id to `device`, which holds 37
+/* Removes from the list the next device that must ask for a certificate.  Its
+ * messages have had used numbers for a long time: its disk lost the last number,
+ * and a new certificate restarts the numbers.  Or its key is not known here, and
+ * the renewal shows whose it is.  Writes the device's id to `device`, which holds 37
  * bytes.  Returns false if the list is empty. */
 bool flo_proofs_behind(struct flo_proofs *proofs, char *device);
 /* Returns how many of the fleet's `devices` devices never proved a message. */

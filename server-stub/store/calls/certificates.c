@@ -107,6 +107,15 @@ int flo_fleet_certificate_held(struct flo_fleet_store *store, const char *device
         NULL, err);
 }
 
+int flo_fleet_certificate_adopt(struct flo_fleet_store *store, const char *serial,
+                                struct flo_err *err)
+{
+    return flo_fleet_update(
+        store, FLO_TABLE_CERTIFICATE, CHANGES(set_state(FLO_CERTIFICATE_ISSUED)),
+        MATCHES(text_is(FLO_FIELD_CERTIFICATE_SERIAL, serial), state_is(FLO_CERTIFICATE_UNKNOWN)),
+        NULL, err);
+}
+
 int flo_fleet_certificate_revoke(struct flo_fleet_store *store, const char *device,
                                  struct flo_err *err)
 {
@@ -137,7 +146,7 @@ int flo_fleet_certificate_each(struct flo_fleet_store *store,
                                struct flo_err *err)
 {
     struct certificates certificates = {store, fn, context, {{0}}};
-    struct flo_value words[FLO_CERTIFICATE_REVOKED + 1] = {0};
+    struct flo_value words[FLO_CERTIFICATE_STATES] = {0};
     struct flo_query query = {
         .table = FLO_TABLE_CERTIFICATE,
         WHERE(one_of(FLO_FIELD_CERTIFICATE_STATE, words, count),

@@ -47,6 +47,18 @@ static void a_device_that_is_active_gets_the_next(void **state)
     says(ask, 0);
 }
 
+static void who_is_newer_than_the_data_is_unknown_and_not_retired(void **state)
+{
+    struct flo_certificate_ask ask = good();
+
+    (void)state;
+    ask.is_active = ask.is_known = false;
+    ask.is_absent = true;
+    says(ask, FLO_E_CERT_UNKNOWN);
+    ask.is_out_of_date = true;
+    says(ask, FLO_E_CERT_REVOKED);
+}
+
 static void who_is_retired_gets_none(void **state)
 {
     struct flo_certificate_ask ask = good();
@@ -148,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_device_that_is_active_gets_the_next),
+        cmocka_unit_test(who_is_newer_than_the_data_is_unknown_and_not_retired),
         cmocka_unit_test(who_is_retired_gets_none),
         cmocka_unit_test(one_that_ended_is_renewed_within_its_grace),
         cmocka_unit_test(a_copy_of_an_old_disk_is_not_let_in_again),

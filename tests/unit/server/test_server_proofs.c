@@ -377,6 +377,19 @@ static void a_device_that_lost_its_numbers_is_asked_to_renew(void **state)
     assert_string_equal(behind, DEVICE);
 }
 
+/* The renewal shows to whom the key belongs: a backup is older than its device. */
+static void a_device_that_nobody_knows_is_asked_to_renew(void **state)
+{
+    const char *unknown = "99999999-9999-4999-8999-999999999999";
+    char behind[37];
+    (void)state;
+
+    assert_int_equal(said_by(device, order, unknown, FLO_TOPIC_EVENT, 1), FLO_PROOF_NONE);
+    assert_true(flo_proofs_behind(controller->proofs, behind));
+    assert_string_equal(behind, unknown);
+    assert_false(flo_proofs_behind(controller->proofs, behind));
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
@@ -395,6 +408,7 @@ int main(void)
         STORY(a_report_is_judged_behind_the_telemetry_after_it),
         STORY(telemetry_is_judged_behind_what_was_said_after_it),
         STORY(a_device_that_lost_its_numbers_is_asked_to_renew),
+        STORY(a_device_that_nobody_knows_is_asked_to_renew),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

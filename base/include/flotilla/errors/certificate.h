@@ -9,6 +9,7 @@ enum {
     FLO_E_CERT_REVOKED = -418, /* certificate.revoked */
     FLO_E_CERT_ENDING = -419,  /* certificate.ending */
     FLO_E_CERT_REFUSED = -420, /* certificate.refused */
+    FLO_E_CERT_UNKNOWN = -421, /* certificate.unknown */
 };
 
 #endif
