@@ -36,6 +36,7 @@ SHARED = {
     "life": "a number of this start",
     "is_local": "this process runs one command",
     "watch": "a view: the machine and its sensors, which hardware/ alone writes",
+    "refusal": "why the controller renews no certificate, which renewal/ and link/ write",
     "stale": "why no newest statement counts, which trust/ alone writes",
     "plan": "a view: the memory plan, which serving/ alone writes",
     "neighbour_counts": "a view: bytes of neighbours, which neighbours/ alone writes",

@@ -17,6 +17,7 @@ const char *flo_renew_word(enum flo_renew_why why)
         [FLO_RENEW_REFUSED] = "it was refused",
         [FLO_RENEW_ASKED] = "the controller asks for it",
         [FLO_RENEW_AUTHORITY] = "there is a newer authority",
+        [FLO_RENEW_SPLIT] = "another machine has this identity",
     };
 
     assert(why < FLO_RENEW_WHYS);
@@ -94,11 +95,13 @@ void flo_renew_want(struct flo_renew *renew, enum flo_renew_why why,
                     const struct flo_renew_now *now)
 {
     assert(why > FLO_RENEW_DUE && why < FLO_RENEW_WHYS);
-    if (renew->wanted != FLO_RENEW_NOT || renew->is_asking) {
+    bool is_split = why == FLO_RENEW_SPLIT;
+
+    if ((renew->wanted != FLO_RENEW_NOT && !is_split) || renew->is_asking) {
         return;
     }
-    uint64_t at_ms = now->now_ms + now->random % crowd_ms(renew);
-    bool is_urgent = why == FLO_RENEW_AUTHORITY && renew->failures == 0;
+    uint64_t at_ms = now->now_ms + (is_split ? 0 : now->random % crowd_ms(renew));
+    bool is_urgent = (why == FLO_RENEW_AUTHORITY || is_split) && renew->failures == 0;
     renew->wanted = why;
     renew->next_ms = renew->next_ms > at_ms && !is_urgent ? renew->next_ms : at_ms;
 }

@@ -23,6 +23,7 @@ enum flo_renew_why {
     FLO_RENEW_REFUSED,   /* the broker refused a TLS connection with this certificate */
     FLO_RENEW_ASKED,     /* the controller asks for a renewal */
     FLO_RENEW_AUTHORITY, /* a newer CA exists */
+    FLO_RENEW_SPLIT,     /* another machine has this identity, and this one keeps it */
     FLO_RENEW_WHYS
 };
 const char *flo_renew_word(enum flo_renew_why why);
@@ -59,9 +60,9 @@ struct flo_renew_now {
 /* Begins with the certificate that is there when the agent starts. */
 void flo_renew_begin(struct flo_renew *renew, const struct flo_renew_life *life,
                      const struct flo_renew_now *now);
-/* Records a reason to renew early.  A newer CA is a reason to ask at once, also
- * within a twelfth of the lifetime after the last renewal: the older CA may be
- * compromised. */
+/* Records a reason to renew early.  A newer CA and a split are reasons to ask at
+ * once, also within a twelfth of the lifetime after the last renewal: the older
+ * CA may be compromised, and the other machine takes the connection. */
 void flo_renew_want(struct flo_renew *renew, enum flo_renew_why why,
                     const struct flo_renew_now *now);
 /* Returns the reason to request a certificate now, or FLO_RENEW_NOT.  After a

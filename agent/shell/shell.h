@@ -320,8 +320,8 @@ struct flo_shell {
      * degraded and updates wait (trust/newest.c); "": none is missing */
     char stale[160];
     /* why the controller renews no certificate of this device, so that it is
-     * degraded (renewal/renewal.c); "": it does, or was not asked */
-    char unknown[160];
+     * degraded (renewal/renewal.c); code 0: it does, or was not asked */
+    struct flo_agent_error refusal;
     char boot_id[37];
     char life[37]; /* id of this start of the agent; "": none is told */
 

@@ -1,5 +1,6 @@
 /* Commands about devices and their measurements. */
 #include <string.h>
+#include <unistd.h>
 
 #include <flotilla/errors/device.h>
 #include <flotilla/errors/group.h>
@@ -467,6 +468,77 @@ int flo_cmd_device_replace(struct flo_cli *cli, struct flo_err *err)
         json_pack("{s:s,s:s}", "by", next, "reason", flo_args_text(&cli->args, "reason", ""));
     FLO_TRY(flo_api_call(cli, "POST", path, body, &answer, err));
     print_place(cli, answer);
+    return 0;
+}
+
+/* ---- two machines with one identity ---- */
+
+/* Returns the boot of the only machine with this boot, address or host; NULL:
+ * none, or several. */
+static const char *boot_of(const json_t *machines, const char *word)
+{
+    const char *found = NULL;
+    size_t count = 0;
+    size_t i;
+    json_t *machine;
+
+    json_array_foreach(machines, i, machine)
+    {
+        const char *boot = flo_out_text(machine, "boot", "");
+        if (strcmp(boot, word) == 0 || strcmp(flo_out_text(machine, "address", ""), word) == 0 ||
+            strcmp(flo_out_text(machine, "host", ""), word) == 0) {
+            found = boot;
+            count++;
+        }
+    }
+    return count == 1 && word[0] != '\0' ? found : NULL;
+}
+
+/* Lists the machines, and asks a person at a terminal which one stays. */
+static void ask_which(struct flo_cli *cli, const json_t *machines, char *line, int bytes)
+{
+    flo_out_table(cli, machines, FLO_COLUMNS(machine));
+    if (isatty(STDIN_FILENO)) {
+        fprintf(stderr, "Boot, address or host of the machine that keeps the identity: ");
+        if (fgets(line, bytes, stdin) != NULL) {
+            line[strcspn(line, "\n")] = '\0';
+        }
+    }
+}
+
+int flo_cmd_device_split(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *device = NULL;
+    char path[256], line[FLO_OUT_PLAIN] = "";
+    const char *name;
+
+    FLO_TRY(device_path(cli, "", path, sizeof(path), &name, err));
+    FLO_TRY(flo_api_get(cli, path, &device, err));
+    const json_t *machines = json_object_get(device, "machines");
+    if (json_array_size(machines) < 2) {
+        flo_fail(err, FLO_E_STATE, "one machine uses the identity of %s", name);
+        return flo_err_fix(err, "nothing; the alert identity-twice names devices that two use");
+    }
+    snprintf(line, sizeof(line), "%s", flo_args_text(&cli->args, "keep", ""));
+    if (line[0] == '\0') {
+        ask_which(cli, machines, line, sizeof(line));
+    }
+    const char *boot = boot_of(machines, line);
+    if (boot == NULL) {
+        flo_fail(err, FLO_E_USAGE, "`%.80s` is not one of the machines: nothing was changed", line);
+        return flo_err_fix(err, "--keep BOOT, or an ADDRESS or HOST that only one of them has");
+    }
+    FLO_TRY(flo_out_confirm(cli, "The other machine loses this identity for good.", name, err));
+    FLO_TRY(device_path(cli, "/split", path, sizeof(path), &name, err));
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body =
+        json_pack("{s:s,s:s}", "keep", boot, "reason", flo_args_text(&cli->args, "reason", ""));
+    FLO_TRY(flo_api_call(cli, "POST", path, body, NULL, err));
+    flo_out_done(cli, json_pack("{s:s,s:s}", "device", name, "kept", boot),
+                 "%s stays with boot\n  %s\n"
+                 "it gets a new certificate, and then the old one is revoked\n"
+                 "on the other machine: rm -r STATE/identity, and enrol it with a token\n",
+                 name, boot);
     return 0;
 }
 

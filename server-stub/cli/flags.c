@@ -111,6 +111,10 @@ FLAGS(device_get) = {{"profile", NULL, "its hardware, speed, runtimes and power"
                      END};
 FLAGS(device_delete) = {END};
 FLAGS(device_replace) = {REASON, END};
+FLAGS(device_split) = {
+    {"keep", "MACHINE", "it keeps the identity: its boot, address or host", FLO_ASKED},
+    REASON,
+    END};
 FLAGS(group_create) = {
     {"where", "SELECTOR", "whoever fits is a member (docs/reference/fields.md)", FLO_ASKED},
     SELECTOR,

@@ -22,7 +22,7 @@ enum flo_certificate_state {
     FLO_CERTIFICATE_HELD,     /* the device confirmed the certificate */
     FLO_CERTIFICATE_REPLACED, /* the device holds a later certificate */
     FLO_CERTIFICATE_REVOKED,  /* the device was retired */
-    FLO_CERTIFICATE_UNKNOWN,  /* its device is newer than the data, and waits to be adopted */
+    FLO_CERTIFICATE_UNKNOWN,  /* the device is newer than the data, and people may adopt it */
     FLO_CERTIFICATE_STATES
 };
 const char *flo_certificate_word(enum flo_certificate_state state);

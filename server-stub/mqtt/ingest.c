@@ -275,7 +275,8 @@ static int certificate(const struct flo_message *message, struct flo_err *err)
         return 0;
     }
     flo_proofs_held(message->controller->proofs, message->device, serial);
-    return flo_fleet_certificate_held(message->controller->store, message->device, serial, err);
+    FLO_TRY(flo_fleet_certificate_held(message->controller->store, message->device, serial, err));
+    return flo_twins_held(message->controller, message->device, serial, err);
 }
 
 /* Compares lines of the audit that the device received with the audit's table.
@@ -359,7 +360,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     uint32_t before = profile_sum(message);
     FLO_TRY(flo_fleet_device_reported(controller->store, message->device, text.data, message->json,
                                       profile.data, drifts(models), trust, known, count, err));
-    FLO_TRY(witness(message, err)); /* it may prove why a number is too high */
+    FLO_TRY(witness(message, err)); /* a line may prove why a number is too high */
     FLO_TRY(look_at_top(message, top, err));
     FLO_TRY(look_at_events(message, err));
     FLO_TRY(certificate(message, err));

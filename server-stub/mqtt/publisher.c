@@ -11,6 +11,7 @@
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/mqtt/held.h"
 #include "server-stub/mqtt/publisher.h"
+#include "server-stub/state/devices/twins.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/pki.h"
@@ -306,12 +307,24 @@ static void send_acks(struct flo_publisher *publisher, const struct flo_acks *ac
 /* Messages that ask a device without an order.  A device renews its
  * certificate, because its clock may have stopped or there is a newer
  * authority. */
-#define RENEW "{\"v\":1,\"op\":\"renew\"}"
 #define REPORT "{\"v\":1,\"op\":\"report\"}"
 
 static void ask_for(struct flo_publisher *publisher, const char *device, const char *text)
 {
     flo_publisher_send(publisher, FLO_TOPIC_CMD, device, text, strlen(text));
+}
+
+/* Asks a device to renew.  A life is named if one of two machines keeps the
+ * identity, and only that machine obeys. */
+static void ask_to_renew(struct flo_publisher *publisher, const char *device)
+{
+    const char *life = flo_twins_kept(publisher->controller, device);
+    char text[96];
+
+    snprintf(text, sizeof(text), "{\"v\":1,\"op\":\"renew\"%s%.36s%s}",
+             life != NULL ? ",\"life\":\"" : "", life != NULL ? life : "",
+             life != NULL ? "\"" : "");
+    ask_for(publisher, device, text);
 }
 
 static int take_order(void *context, const struct flo_fleet_order *order)
@@ -595,7 +608,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
         }
         send_acks(publisher, &outgoing->acks);
         for (size_t i = 0; i < outgoing->renewals.count; i++) {
-            ask_for(publisher, outgoing->renewals.items[i], RENEW);
+            ask_to_renew(publisher, outgoing->renewals.items[i]);
         }
         for (size_t i = 0; i < outgoing->asks.count; i++) {
             send_ask(publisher, &outgoing->asks.items[i]);

@@ -13,6 +13,7 @@
 #include "server-stub/state/addresses.h"
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/devices/serials.h"
+#include "server-stub/state/devices/twins.h"
 #include "server-stub/state/devices/view.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
@@ -324,6 +325,7 @@ static int take_whole(void *context, const struct flo_fleet_device *device)
     json_object_set_new(call->out, "pinned", flo_devices_pins(call->controller, device));
     json_object_set_new(call->out, "kept_from",
                         flo_rollouts_kept_from(call->controller, device->id));
+    json_object_set_new(call->out, "machines", flo_twins_machines(call->controller, device->id));
     return 0;
 }
 
@@ -375,6 +377,17 @@ int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
     FLO_TRY(flo_fleet_device_get(controller->store, flo_httpd_param(call->request, "id"), take_id,
                                  id, err));
     FLO_TRY(flo_devices_retire(controller, id, err));
+    return flo_fleet_device_get(controller->store, id, take_device, call, err);
+}
+
+int flo_rest_device_split(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_controller *controller = call->controller;
+    char id[37];
+
+    FLO_TRY(flo_fleet_device_get(controller->store, flo_httpd_param(call->request, "id"), take_id,
+                                 id, err));
+    FLO_TRY(flo_twins_keep(controller, id, flo_rest_text_in(call, "keep", ""), err));
     return flo_fleet_device_get(controller->store, id, take_device, call, err);
 }
 

@@ -174,6 +174,9 @@ struct flo_controller {
     struct flo_trust *trust; /* the publishers' keys and the controller's order key */
     struct flo_trust_change *trust_change;
     struct flo_newests *newests;
+    /* machines of the devices whose identity two use, by device
+     * (devices/twins.c); NULL: none */
+    json_t *twins;
     struct flo_rollouts *rollouts;
     struct flo_rules *rules;
     struct flo_orders *orders;

@@ -105,10 +105,11 @@ void flo_foreign_unproved(struct flo_controller *controller)
 
 /* ---- identities ---- */
 
-void flo_foreign_twice(struct flo_controller *controller, const char *what)
+void flo_foreign_device(struct flo_controller *controller, enum flo_foreign_kind kind,
+                        const char *text, const char *what)
 {
-    if (tell(controller, FLO_FOREIGN_IDENTITY, what)) {
-        flo_log(FLO_LOG_ERROR, "device", "two machines have one identity: device %s", what);
+    if (tell(controller, kind, what)) {
+        flo_log(FLO_LOG_ERROR, "device", "%s: device %s", text, what);
     }
 }
 
@@ -127,21 +128,10 @@ void flo_foreign_single(struct flo_controller *controller)
     }
 }
 
-/* ---- unknown devices ---- */
-
-void flo_foreign_unknown(struct flo_controller *controller, const char *device, const char *address)
+void flo_foreign_over(struct flo_controller *controller, enum flo_foreign_kind kind,
+                      const char *device)
 {
-    char what[160];
-
-    snprintf(what, sizeof(what), "%.36s at %.100s", device, address);
-    if (tell(controller, FLO_FOREIGN_DEVICE, what)) {
-        flo_log(FLO_LOG_ERROR, "device", "known authority, unknown device: %s", what);
-    }
-}
-
-void flo_foreign_known(struct flo_controller *controller, const char *device)
-{
-    struct flo_foreign_item *items = controller->foreign->items[FLO_FOREIGN_DEVICE];
+    struct flo_foreign_item *items = controller->foreign->items[kind];
 
     for (size_t i = 0; i < FLO_FOREIGN_MAX; i++) {
         if (strncmp(items[i].what, device, strlen(device)) == 0) {

@@ -52,13 +52,13 @@ const char *flo_foreign_word(enum flo_foreign_kind kind);
  * are old: that is recorded instead. */
 FLO_MUST_USE int flo_foreign_order(struct flo_controller *controller, const char *device,
                                    const char *order, struct flo_err *err);
-/* Records two machines with one identity; `what` begins with the device's id. */
-void flo_foreign_twice(struct flo_controller *controller, const char *what);
-/* Records a device with a certificate of this fleet that is unknown here, and
- * forgets it when it was adopted. */
-void flo_foreign_unknown(struct flo_controller *controller, const char *device,
-                         const char *address);
-void flo_foreign_known(struct flo_controller *controller, const char *device);
+/* Records two machines with one identity, or an unknown device.  `what` begins
+ * with the device's id; the log has `text` before it. */
+void flo_foreign_device(struct flo_controller *controller, enum flo_foreign_kind kind,
+                        const char *text, const char *what);
+/* Forgets what was recorded of this kind about a device, as it is over. */
+void flo_foreign_over(struct flo_controller *controller, enum flo_foreign_kind kind,
+                      const char *device);
 /* Requests a report of each device that one machine uses again. */
 void flo_foreign_single(struct flo_controller *controller);
 /* Records that a device refused a trust statement.  A report counts only if it

@@ -234,6 +234,7 @@ static void rooms_free(struct flo_controller *controller)
     flo_collector_free(controller->collector);
     flo_audit_free(controller->audit);
     flo_keyring_free(controller->keyring);
+    json_decref(controller->twins);
     flo_foreign_free(controller->foreign);
     flo_subscribers_free(controller->subscribers);
     flo_outgoing_free(controller->outgoing);

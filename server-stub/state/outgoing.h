@@ -69,7 +69,7 @@ struct flo_outgoing {
     struct flo_changes changes;
     struct flo_text_list audit; /* JSON text of each new audit record */
     size_t telemetry_devices;   /* number of devices that sent telemetry */
-    bool has_retired;           /* a device was retired */
+    bool has_retired;           /* a device was retired, or a certificate revoked */
     bool has_emergency;         /* a new order of an emergency key was seen */
     bool has_trust;             /* a trust statement was published */
     bool has_authorities;       /* a certificate authority was added or removed */

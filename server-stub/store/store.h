@@ -248,6 +248,9 @@ FLO_MUST_USE int flo_fleet_certificate_held(struct flo_fleet_store *store, const
 /* Makes a certificate of an unknown device one that was issued. */
 FLO_MUST_USE int flo_fleet_certificate_adopt(struct flo_fleet_store *store, const char *serial,
                                              struct flo_err *err);
+/* Revokes all certificates of a device but the one with this serial; "": all. */
+FLO_MUST_USE int flo_fleet_certificate_revoke(struct flo_fleet_store *store, const char *device,
+                                              const char *but, struct flo_err *err);
 /* Lists the certificates in a state that end after `until_ms`, in the order of
  * devices and of times of issue. */
 FLO_MUST_USE int flo_fleet_certificate_list(struct flo_fleet_store *store,

@@ -46,6 +46,7 @@ WORDS = {
     "device benchmarks": (READS, "", "name=gw-1 --speed 3"),
     "device delete": (CHANGES, "old --confirm old"),
     "device replace": (CHANGES, "worn spare --confirm worn"),
+    "device split": (CHANGES, "both --keep 192.0.2.1 --confirm both"),
     "device unknown": (READS, ""),
     "device adopt": (CHANGES, "%(stranger)s"),
     "claim import": (CHANGES, "%(claims)s"),
@@ -268,7 +269,7 @@ class Fleet:
                                 ("gw-3", "desk"), ("gw-4", "desk"),
                                 ("gw-5", "pair"), ("gw-6", "pair"), ("gw-7", "more"),
                                 ("gw-8", "more"), ("old", "attic"), ("worn", "attic"),
-                                ("spare", "attic"))}
+                                ("spare", "attic"), ("both", "attic"))}
 
     def rollouts(self):
         self.names["rollout"] = self.ask("POST", "/v1/rollouts", {
@@ -327,6 +328,14 @@ class Fleet:
         names["alert"] = until("it fires", lambda: [
             a["id"] for a in ask("GET", "/v1/alerts", None)["items"]
             if a["rule"] == "away"])[0]
+        ask("PATCH", "/v1/devices/both", {"maintenance": "no further alert"})
+        for turn in range(4):  # two machines speak in turn
+            self.devices["both"].report(0, life={
+                "id": 8 * str(turn % 2 + 1) + "-4444-4444-8444-444444444444",
+                "host": "both", "address": "192.0.2.%d" % (turn % 2 + 1)})
+        until("two are known, and an alert", lambda: [
+            a for a in ask("GET", "/v1/alerts", None)["items"]
+            if a["rule"] == "identity-twice"])
         names["webhook"] = ask("POST", "/v1/webhooks", {
             "url": "https://127.0.0.1:9/none"})["id"]
         names["authority"] = ask("GET", "/v1/ca", None)["authorities"][0]["name"]

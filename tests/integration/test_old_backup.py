@@ -56,7 +56,7 @@ def alerts(up):
 
 
 def told(up):
-    """What happened so far is signed, and the device has the line."""
+    """A line of the audit about all so far is signed, and the device has it."""
     stop(up)
     start(up)
     with open(os.path.join(up.dir, "controller", "audit.head"), encoding="ascii") as file:

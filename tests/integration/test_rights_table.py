@@ -43,6 +43,7 @@ BRINGS = {
 BRING_NOTHING = """
     flo_rest_enroll flo_rest_renew flo_rest_ca_rotate flo_rest_ca_retire
     flo_rest_device_retire flo_rest_device_replace flo_rest_device_adopt
+    flo_rest_device_split
     flo_rest_devices_label
     flo_rest_devices_batch flo_rest_claims_import flo_rest_claims_policy
     flo_rest_claim_delete flo_rest_group_add flo_rest_group_edit

@@ -1,7 +1,6 @@
 /* Degraded: checks with each heartbeat whether the device can store what it gets. */
 #include <string.h>
 
-#include <flotilla/errors/certificate.h>
 #include <flotilla/errors/trust.h>
 
 #include "agent/core/checkup/checkup.h"
@@ -45,8 +44,8 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
     if (lack != NULL) {
         return flo_fail(err, lack->code, "%s", lack->what) < 0;
     }
-    if (shell->unknown[0] != '\0') {
-        return flo_fail(err, FLO_E_CERT_UNKNOWN, "%s", shell->unknown) < 0;
+    if (shell->refusal.code != 0) {
+        return flo_fail(err, shell->refusal.code, "%s", shell->refusal.what) < 0;
     }
     if (shell->stale[0] != '\0') {
         return flo_fail(err, FLO_E_TRUST_STALE, "%s", shell->stale) < 0;

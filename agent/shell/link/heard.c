@@ -150,6 +150,9 @@ static int read_cmd(struct flo_heard *out, struct flo_err *err)
         rv = flo_json_opt_text(out->json, "op", 32, "", &out->op, err);
     }
     if (rv == 0) {
+        rv = flo_json_opt_text(out->json, "life", FLO_NAME_MAX, "", &out->life, err);
+    }
+    if (rv == 0) {
         rv = read_trust(out, err);
     }
     if (rv == 0) {
@@ -199,7 +202,7 @@ int flo_heard_read(enum flo_topic topic, const char *data, size_t bytes, struct 
 {
     int rv;
 
-    *out = (struct flo_heard){.boot = "", .op = ""};
+    *out = (struct flo_heard){.boot = "", .op = "", .life = ""};
     rv = flo_json_parse(data, bytes, bytes, &out->json, err);
     if (rv == 0 && !json_is_object(out->json)) {
         rv = flo_fail(err, FLO_E_MQTT_SCHEMA, "no object");
@@ -216,5 +219,5 @@ int flo_heard_read(enum flo_topic topic, const char *data, size_t bytes, struct 
 void flo_heard_deinit(struct flo_heard *heard)
 {
     json_decref(heard->json);
-    *heard = (struct flo_heard){.boot = "", .op = ""};
+    *heard = (struct flo_heard){.boot = "", .op = "", .life = ""};
 }

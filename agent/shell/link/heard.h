@@ -29,6 +29,7 @@ struct flo_heard {
     uint64_t ack;
     const char *boot; /* boot id of the acknowledged events, in a `cmd` message; "": not given */
     const char *op;   /* cmd; "": none */
+    const char *life; /* cmd `renew`: id of the agent's start that it is for; "": of any */
     struct flo_assignment assignments[FLO_ASSIGNMENTS_MAX]; /* desired */
     size_t assignment_count;
     /* Envelopes of orders, each an object.  The order about groups is first,

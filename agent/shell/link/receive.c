@@ -36,7 +36,7 @@ static void take_ack(struct flo_shell *shell, const struct flo_heard *heard)
 {
     struct flo_err back = {0};
 
-    shell->unknown[0] = '\0'; /* only a controller that knows the device acks */
+    shell->refusal.code = 0; /* only a controller that knows the device acks */
     if (flo_events_acked(shell->db, heard->boot, heard->ack)) {
         flo_fail(&back, FLO_E_OUTBOX_BACK,
                  "the controller has event %llu of this device, the newest one here is %llu",
@@ -79,7 +79,7 @@ static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo
     if (strcmp(heard->op, "report") == 0) {
         flo_shell_link_reported(shell);
     } else if (strcmp(heard->op, "renew") == 0) {
-        flo_renewal_asked(shell);
+        flo_renewal_asked(shell, heard->life);
     }
 }
 

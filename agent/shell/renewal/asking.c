@@ -32,14 +32,14 @@ static json_t *names_json(const struct flo_identity *identity)
 }
 
 static int write_body(const struct flo_identity *identity, const struct flo_key *key,
-                      struct flo_buf *out, struct flo_err *err)
+                      const char *life, struct flo_buf *out, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) csr = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
 
     FLO_TRY(flo_csr_make(key, identity->device, &csr, err));
-    body =
-        json_pack("{s:i, s:s, s:o}", "v", 1, "csr", csr.data, "authorities", names_json(identity));
+    body = json_pack("{s:i, s:s, s:o, s:s*}", "v", 1, "csr", csr.data, "authorities",
+                     names_json(identity), "life", life);
     if (body != NULL) {
         flo_json_dump(body, out);
     }
@@ -80,12 +80,13 @@ void flo_asking_cancel(struct flo_asking *asking)
     }
 }
 
-static int start(struct flo_asking *asking, struct flo_shell *shell, struct flo_err *err)
+static int start(struct flo_asking *asking, struct flo_shell *shell, const char *life,
+                 struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
 
     FLO_TRY(flo_key_generate(&asking->key, err));
-    FLO_TRY(write_body(&shell->identity, asking->key, &body, err));
+    FLO_TRY(write_body(&shell->identity, asking->key, life, &body, err));
     return flo_https_start(shell,
                            &(struct flo_https_ask){.method = "POST",
                                                    .path = "/v1/enroll/renew",
@@ -96,8 +97,8 @@ static int start(struct flo_asking *asking, struct flo_shell *shell, struct flo_
                            &asking->https, err);
 }
 
-int flo_asking_start(struct flo_shell *shell, flo_asking_done *done, void *context,
-                     struct flo_asking **out, struct flo_err *err)
+int flo_asking_start(struct flo_shell *shell, const char *life, flo_asking_done *done,
+                     void *context, struct flo_asking **out, struct flo_err *err)
 {
     struct flo_asking *asking = calloc(1, sizeof(*asking));
     int rv;
@@ -107,7 +108,7 @@ int flo_asking_start(struct flo_shell *shell, flo_asking_done *done, void *conte
     }
     asking->done = done;
     asking->context = context;
-    rv = start(asking, shell, err);
+    rv = start(asking, shell, life, err);
     if (rv < 0) {
         asking_free(asking);
         return rv;

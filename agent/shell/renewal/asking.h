@@ -17,10 +17,12 @@ struct flo_asked {
 };
 typedef void flo_asking_done(void *context, const struct flo_asked *asked);
 
-/* Starts a request for a new certificate.  `done` is called once on the loop's
+/* Starts a request for a new certificate.  life: the id of this agent's start,
+ * which the controller demands if two machines have this identity; NULL: it is
+ * not told, as older controllers do not know it.  `done` is called once on the loop's
  * thread, unless the request is cancelled. */
-FLO_MUST_USE int flo_asking_start(struct flo_shell *shell, flo_asking_done *done, void *context,
-                                  struct flo_asking **out, struct flo_err *err);
+FLO_MUST_USE int flo_asking_start(struct flo_shell *shell, const char *life, flo_asking_done *done,
+                                  void *context, struct flo_asking **out, struct flo_err *err);
 /* Cancels the request, and blocks until its call has ended.  NULL is
  * allowed. */
 void flo_asking_cancel(struct flo_asking *asking);

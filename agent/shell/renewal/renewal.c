@@ -108,6 +108,18 @@ static void look_later(struct flo_renewal *renewal)
     flo_shell_later(renewal->tick, (unsigned)flo_renew_pause_ms(&renewal->core));
 }
 
+/* Keeps a refusal that a person must end. */
+static void keep_refusal(struct flo_shell *shell, int rv, const struct flo_err *err)
+{
+    bool is_unknown = rv == FLO_E_CERT_UNKNOWN;
+
+    shell->refusal.code = is_unknown || rv == FLO_E_CERT_REVOKED ? rv : 0;
+    snprintf(shell->refusal.what, sizeof(shell->refusal.what),
+             is_unknown ? "%.90s: flotilla device adopt %s at the controller"
+                        : "%.90s: remove the identity of %s here, and enrol this machine again",
+             err->what, shell->identity.device);
+}
+
 static void on_asked(void *context, const struct flo_asked *asked)
 {
     struct flo_renewal *renewal = context;
@@ -119,12 +131,7 @@ static void on_asked(void *context, const struct flo_asked *asked)
     int rv = asked->answer != NULL ? take(renewal, asked, &answer, &err) : err.code;
 
     renewal->asking = NULL;
-    shell->unknown[0] = '\0';
-    if (rv == FLO_E_CERT_UNKNOWN) {
-        snprintf(shell->unknown, sizeof(shell->unknown),
-                 "%s: run flotilla device adopt %s at the controller", err.what,
-                 shell->identity.device);
-    }
+    keep_refusal(shell, rv, &err);
     if (rv == 0) {
         struct flo_renew_life life = life_of(&shell->identity);
         flo_renew_done(&renewal->core, &life, &at);
@@ -172,7 +179,9 @@ static void look(struct flo_renewal *renewal)
     enum flo_renew_why why = flo_renew_look(&renewal->core, &at);
     if (why != FLO_RENEW_NOT) {
         flo_log(FLO_LOG_INFO, "certificate", "asking for the next: %s", flo_renew_word(why));
-        if (flo_asking_start(shell, on_asked, renewal, &renewal->asking, &err) < 0) {
+        bool is_split = renewal->core.wanted == FLO_RENEW_SPLIT;
+        if (flo_asking_start(shell, is_split ? shell->life : NULL, on_asked, renewal,
+                             &renewal->asking, &err) < 0) {
             flo_renew_failed(&renewal->core, 0, &at);
             flo_log_err(FLO_LOG_WARN, "certificate", &err);
         }
@@ -220,9 +229,13 @@ void flo_renewal_refused(struct flo_shell *shell)
     want(shell, FLO_RENEW_REFUSED);
 }
 
-void flo_renewal_asked(struct flo_shell *shell)
+void flo_renewal_asked(struct flo_shell *shell, const char *life)
 {
-    want(shell, FLO_RENEW_ASKED);
+    if (life[0] == '\0') {
+        want(shell, FLO_RENEW_ASKED);
+    } else if (strcmp(life, shell->life) == 0) {
+        want(shell, FLO_RENEW_SPLIT);
+    }
 }
 
 /* ---- the whole ---- */

@@ -23,7 +23,8 @@ void flo_renewal_connected(struct flo_shell *shell);
  * pair in use, the next try uses the other pair. */
 void flo_renewal_refused(struct flo_shell *shell);
 /* Renews because the controller asks for it.  The device's own clock may be
- * wrong. */
-void flo_renewal_asked(struct flo_shell *shell);
+ * wrong.  With a life, the identity stays with the machine whose agent has this
+ * id of its start, and any other ignores the request. */
+void flo_renewal_asked(struct flo_shell *shell, const char *life);
 
 #endif

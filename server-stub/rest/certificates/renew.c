@@ -11,6 +11,7 @@
 
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/devices/devices.h"
+#include "server-stub/state/devices/twins.h"
 #include "server-stub/state/pki/pki.h"
 
 #define AUTHORITIES_MAX 16 /* largest number of authorities that a device may name */
@@ -49,20 +50,6 @@ static int look(struct flo_controller *controller, const struct flo_httpd_peer *
                : 0;
 }
 
-static int ignore(void *context, const struct flo_fleet_device *device)
-{
-    (void)context, (void)device;
-    return 0;
-}
-
-static bool is_absent(struct flo_controller *controller, const char *device)
-{
-    struct flo_err err = {0};
-
-    return flo_fleet_device_get(controller->store, device, ignore, NULL, &err) ==
-           FLO_E_DEVICE_ABSENT;
-}
-
 /* Keeps only the certificate of an unknown device, because the refused renewal
  * itself is rolled back. */
 static int keep_unknown(struct flo_rest_call *call, struct flo_err *err)
@@ -87,10 +74,12 @@ static int may_renew(struct flo_rest_call *call, const struct flo_httpd_peer *pe
                                       .life_ms = options->certificate_life_ms,
                                       .grace_ms = options->certificate_grace_ms};
     struct shown shown = {0};
+    struct flo_err absent = {0};
     uint64_t since_ms = ask.now_ms - ask.life_ms / 12;
 
     FLO_TRY(flo_fleet_device_is_active(controller->store, peer->name, &ask.is_active, err));
-    ask.is_absent = !ask.is_active && is_absent(controller, peer->name);
+    ask.is_absent = !ask.is_active && flo_fleet_device_get(controller->store, peer->name, NULL,
+                                                           NULL, &absent) == FLO_E_DEVICE_ABSENT;
     FLO_TRY(look(controller, peer, &shown, err));
     FLO_TRY(flo_fleet_certificate_count(controller->store, peer->name, since_ms, &ask.count, err));
     ask.is_known = shown.is_known;
@@ -135,8 +124,10 @@ static int renew(struct flo_rest_call *call, const struct flo_httpd_peer *peer, 
         return err->code = FLO_E_REST_SCHEMA;
     }
     FLO_TRY(may_renew(call, peer, err));
+    FLO_TRY(flo_twins_may_renew(controller, peer->name, flo_rest_text_in(call, "life", ""), err));
     FLO_TRY(flo_fleet_certificate_held(controller->store, peer->name, peer->serial, err));
     FLO_TRY(flo_pki_issue(controller, authority, peer->name, csr, &pem, &facts, err));
+    flo_twins_renewed(controller, peer->name, facts.serial);
     call->rest->renewals++;
     call->out =
         json_pack("{s:i,s:s,s:s,s:s,s:s%,s:I}", "v", 1, "device", peer->name, "certificate",

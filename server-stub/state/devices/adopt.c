@@ -11,9 +11,22 @@
 #include "server-stub/state/proofs/proofs.h"
 #include "server-stub/state/telemetry_link.h"
 
-static int ignore(void *context, const struct flo_fleet_certificate *one)
+/* Certificate of an unknown device; serial "": none is kept. */
+struct found {
+    const char *id;
+    char serial[65], key[FLO_PUBLIC_KEY_PEM_MAX];
+    uint64_t issued_at_ms;
+};
+
+static int find(void *context, const struct flo_fleet_certificate *one)
 {
-    (void)context, (void)one;
+    struct found *found = context;
+
+    if (strcmp(one->device, found->id) == 0 && one->key[0] != '\0') {
+        snprintf(found->serial, sizeof(found->serial), "%s", one->serial);
+        snprintf(found->key, sizeof(found->key), "%s", one->key);
+        found->issued_at_ms = one->issued_at_ms;
+    }
     return 0;
 }
 
@@ -34,13 +47,15 @@ int flo_devices_unknown(struct flo_controller *controller, const struct flo_buf 
                         const char *address, struct flo_err *err)
 {
     struct flo_certificate facts;
-    struct flo_err absent = {0};
-    char key[FLO_PUBLIC_KEY_PEM_MAX];
+    struct found found = {.id = facts.common_name};
+    char key[FLO_PUBLIC_KEY_PEM_MAX], what[112];
 
     FLO_TRY(flo_certificate_read(pem->data, pem->bytes, &facts, err));
-    flo_foreign_unknown(controller, facts.common_name, address);
-    if (flo_fleet_certificate_get(controller->store, facts.serial, ignore, NULL, &absent) !=
-        FLO_E_ABSENT) {
+    snprintf(what, sizeof(what), "%.36s at %.60s", facts.common_name, address);
+    flo_foreign_device(controller, FLO_FOREIGN_DEVICE, "known authority, unknown device", what);
+    FLO_TRY(flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_UNKNOWN, flo_wall_ms(),
+                                       find, &found, err));
+    if (found.serial[0] != '\0') {
         return 0;
     }
     flo_public_key_pem(&facts.key, key);
@@ -55,25 +70,6 @@ int flo_devices_unknown(struct flo_controller *controller, const struct flo_buf 
                                         .key = key,
                                         .proved = ""},
         err);
-}
-
-/* The certificate of the device that is adopted. */
-struct found {
-    const char *id;
-    char serial[65], key[FLO_PUBLIC_KEY_PEM_MAX];
-    uint64_t issued_at_ms;
-};
-
-static int find(void *context, const struct flo_fleet_certificate *one)
-{
-    struct found *found = context;
-
-    if (strcmp(one->device, found->id) == 0 && one->key[0] != '\0') {
-        snprintf(found->serial, sizeof(found->serial), "%s", one->serial);
-        snprintf(found->key, sizeof(found->key), "%s", one->key);
-        found->issued_at_ms = one->issued_at_ms;
-    }
-    return 0;
 }
 
 int flo_devices_adopt(struct flo_controller *controller, const char *id, const char *name,
@@ -108,7 +104,7 @@ int flo_devices_adopt(struct flo_controller *controller, const char *id, const c
     FLO_TRY(flo_fleet_device_add(controller->store, &device, groups, 1, err));
     FLO_TRY(flo_fleet_certificate_adopt(controller->store, found.serial, err));
     FLO_TRY(flo_proofs_issued(controller->proofs, &row, err));
-    flo_foreign_known(controller, id);
+    flo_foreign_over(controller, FLO_FOREIGN_DEVICE, id);
     flo_outgoing_desired(controller, id);
     flo_outgoing_ask(controller, id, "");
     flo_outgoing_change(controller, FLO_OBJECT_DEVICE, id);

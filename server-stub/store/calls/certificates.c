@@ -116,12 +116,14 @@ int flo_fleet_certificate_adopt(struct flo_fleet_store *store, const char *seria
         NULL, err);
 }
 
-int flo_fleet_certificate_revoke(struct flo_fleet_store *store, const char *device,
+int flo_fleet_certificate_revoke(struct flo_fleet_store *store, const char *device, const char *but,
                                  struct flo_err *err)
 {
     return flo_fleet_update(store, FLO_TABLE_CERTIFICATE,
                             CHANGES(set_state(FLO_CERTIFICATE_REVOKED)),
-                            MATCHES(text_is(FLO_FIELD_CERTIFICATE_DEVICE, device)), NULL, err);
+                            MATCHES(text_is(FLO_FIELD_CERTIFICATE_DEVICE, device),
+                                    text_how(FLO_FIELD_CERTIFICATE_SERIAL, FLO_MATCH_IS_NOT, but)),
+                            NULL, err);
 }
 
 int flo_fleet_certificate_list(struct flo_fleet_store *store, enum flo_certificate_state state,

@@ -394,7 +394,7 @@ int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id, struc
                               MATCHES(text_is(FLO_FIELD_DEVICE_MODEL_DEVICE, id)), NULL, err);
     }
     if (rv == 0) {
-        rv = flo_fleet_certificate_revoke(store, id, err);
+        rv = flo_fleet_certificate_revoke(store, id, "", err);
     }
     FLO_TRY(rv);
     return flo_fleet_desired_forget(store, id, err);

@@ -211,9 +211,6 @@ FLO_MUST_USE int flo_fleet_offer_forget(struct flo_fleet_store *store, const cha
 /* Removes all orders in the desired document of a retired device. */
 FLO_MUST_USE int flo_fleet_desired_forget(struct flo_fleet_store *store, const char *device,
                                           struct flo_err *err);
-/* Revokes all certificates of a device. */
-FLO_MUST_USE int flo_fleet_certificate_revoke(struct flo_fleet_store *store, const char *device,
-                                              struct flo_err *err);
 void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
 /* Forgets the outcomes of all orders in memory, because a transaction was
  * rolled back or rows were deleted. */

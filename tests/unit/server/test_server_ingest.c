@@ -1,8 +1,10 @@
 /* Messages in, rollouts and newcomers: what comes out of a controller. */
+#include <flotilla/errors/mqtt.h>
 #include <flotilla/errors/rollout.h>
 
 #include "server-stub/mqtt/telemetry_feed.h"
 #include "server-stub/state/devices/devices.h"
+#include "server-stub/state/devices/twins.h"
 #include "server-stub/state/foreign.h"
 #include "server-stub/state/rollouts/updates.h"
 #include "server-stub/state/rollouts/view.h"
@@ -704,6 +706,69 @@ static bool is_told(struct world *world, const char *device)
            strstr(what, ": one (192.0.2.7) and two (192.0.2.7)") != NULL;
 }
 
+static int take_state(void *context, const struct flo_fleet_certificate *one)
+{
+    *(enum flo_certificate_state *)context = one->state;
+    return 0;
+}
+
+static enum flo_certificate_state state_of_certificate(struct world *world, const char *serial)
+{
+    enum flo_certificate_state found = FLO_CERTIFICATE_STATES;
+
+    assert_int_equal(flo_fleet_certificate_get(world->controller->store, serial, take_state, &found,
+                                               &world->err),
+                     0);
+    return found;
+}
+
+static void one_of_two_machines_keeps_the_identity(void **state)
+{
+    static const char kept[] = "22222222-4444-4444-8444-444444444444";
+    static const char other[] = "11111111-4444-4444-8444-444444444444";
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+
+    for (int i = 0; i < 2; i++) {
+        lives(world, 0, "11111111", "one");
+        lives(world, 0, "22222222", "two");
+    }
+    FLO_CLEANUP(flo_json_cleanup) json_t *machines = flo_twins_machines(controller, ids[0]);
+    assert_int_equal(json_array_size(machines), 2);
+    assert_int_equal(flo_twins_may_renew(controller, ids[0], "", &world->err), 0);
+    assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+    assert_int_equal(flo_twins_keep(controller, ids[0], ids[0], &world->err), FLO_E_ABSENT);
+    assert_int_equal(flo_twins_keep(controller, ids[0], kept, &world->err), 0);
+    for (const char *serial = "012"; *serial != '\0'; serial++) {
+        const struct flo_fleet_certificate one = {.serial = serial,
+                                                  .device = ids[0],
+                                                  .authority = "aa",
+                                                  .state = FLO_CERTIFICATE_ISSUED,
+                                                  .issued_at_ms = 1,
+                                                  .until_ms = 2,
+                                                  .key = "",
+                                                  .proved = ""};
+        assert_int_equal(flo_fleet_certificate_add(controller->store, &one, &world->err), 0);
+    }
+    assert_int_equal(flo_twins_may_renew(controller, ids[0], "", &world->err), FLO_E_MQTT_IDENTITY);
+    assert_int_equal(flo_twins_may_renew(controller, ids[0], other, &world->err),
+                     FLO_E_MQTT_IDENTITY);
+    assert_int_equal(flo_twins_may_renew(controller, ids[0], kept, &world->err), 0);
+    flo_twins_renewed(controller, ids[0], "12");
+
+    assert_int_equal(flo_twins_held(controller, ids[0], "2", &world->err), 0); /* the other's */
+    assert_string_equal(flo_twins_kept(controller, ids[0]), kept);
+    assert_true(flo_twins_are(controller, ids[0]));
+    assert_int_equal(flo_twins_held(controller, ids[0], "12", &world->err), 0);
+    assert_null(flo_twins_kept(controller, ids[0]));
+    assert_false(flo_twins_are(controller, ids[0]));
+    assert_false(is_told(world, ids[0]));
+    assert_int_equal(state_of_certificate(world, "12"), FLO_CERTIFICATE_ISSUED);
+    assert_int_equal(state_of_certificate(world, "012"), FLO_CERTIFICATE_REVOKED);
+    assert_int_equal(state_of_certificate(world, "2"), FLO_CERTIFICATE_REVOKED);
+    assert_int_equal(flo_controller_end(controller, 0, &world->err), 0);
+}
+
 static void no_end_of_two_machines_with_one_identity_counts(void **state)
 {
     static const char there[] = "{\"model\":\"tiny\",\"state\":\"ready\",\"current\":{"
@@ -813,6 +878,7 @@ int main(void)
         WITH_WORLD(specifications_out_of_bounds_are_refused),
         WITH_WORLD(who_speaks_is_online_and_who_left_stays_away),
         WITH_WORLD(what_a_device_has_forgotten_is_not_awaited),
+        WITH_WORLD(one_of_two_machines_keeps_the_identity),
         WITH_WORLD(no_end_of_two_machines_with_one_identity_counts),
         WITH_WORLD(what_a_device_forgot_is_superseded_by_what_it_should_do),
         WITH_WORLD(a_report_corrects_a_failure_of_a_device_that_went_on),

@@ -185,6 +185,26 @@ static void a_device_without_a_clock_that_starts_each_day_is_asked(void **state)
     assert_int_equal(world.why, FLO_RENEW_ASKED);
 }
 
+/* It renewed a minute ago, and the other one takes the connection meanwhile. */
+static void who_keeps_a_shared_identity_asks_at_once(void **state)
+{
+    struct world world = begin(right);
+    struct flo_renew_life life = life_from(&world);
+    struct flo_renew_now at = now(&world);
+    (void)state;
+
+    flo_renew_want(&world.renew, FLO_RENEW_REFUSED, &at);
+    pass(&world, HOUR_MS);
+    at = now(&world);
+    assert_int_equal(world.why, FLO_RENEW_REFUSED);
+    flo_renew_begin(&world.renew, &life, &at);
+    world.renew.next_ms = at.now_ms + 24 * HOUR_MS;
+    flo_renew_want(&world.renew, FLO_RENEW_ASKED, &at);
+    assert_int_equal(flo_renew_look(&world.renew, &at), FLO_RENEW_NOT);
+    flo_renew_want(&world.renew, FLO_RENEW_SPLIT, &at);
+    assert_int_equal(flo_renew_look(&world.renew, &at), FLO_RENEW_SPLIT);
+}
+
 static void five_thousand_of_one_day_do_not_ask_in_one_minute(void **state)
 {
     static uint32_t in_hour[90 * 24];
@@ -354,6 +374,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_asks_when_two_thirds_of_its_life_are_over),
         cmocka_unit_test(a_wrong_clock_neither_stops_it_nor_drives_it),
+        cmocka_unit_test(who_keeps_a_shared_identity_asks_at_once),
         cmocka_unit_test(a_device_without_a_clock_that_starts_each_day_is_asked),
         cmocka_unit_test(five_thousand_of_one_day_do_not_ask_in_one_minute),
         cmocka_unit_test(those_that_are_overdue_do_not_come_at_once),

@@ -69,9 +69,9 @@ void flo_renewal_refused(struct flo_shell *unused)
     (void)unused;
 }
 
-void flo_renewal_asked(struct flo_shell *unused)
+void flo_renewal_asked(struct flo_shell *unused, const char *life)
 {
-    (void)unused;
+    (void)unused, (void)life;
 }
 
 void flo_mqtt_spread(struct flo_mqtt *mqtt, uint64_t ms)
