@@ -415,7 +415,7 @@ static void tell(struct flo_proofs *proofs, struct flo_proofs_device *device, co
         list_add(&proofs->told, id);
     }
     device->old = word == FLO_PROOF_OLD ? device->old + 1 : 0;
-    if (device->old == FLO_PROOFS_BEHIND) {
+    if (device->old == FLO_PROOFS_BEHIND || word == FLO_PROOF_WRONG) {
         device->old = 0;
         list_add(&proofs->behind, id);
     }

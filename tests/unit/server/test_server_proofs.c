@@ -388,6 +388,13 @@ static void a_device_that_nobody_knows_is_asked_to_renew(void **state)
     assert_true(flo_proofs_behind(controller->proofs, behind));
     assert_string_equal(behind, unknown);
     assert_false(flo_proofs_behind(controller->proofs, behind));
+
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *later = NULL; /* renewed since the backup */
+    assert_int_equal(flo_key_generate(&later, NULL), 0);
+    assert_int_equal(said(FLO_TOPIC_EVENT, 1), FLO_PROOF_GOOD);
+    assert_int_equal(said_by(later, order, DEVICE, FLO_TOPIC_EVENT, 2), FLO_PROOF_WRONG);
+    assert_true(flo_proofs_behind(controller->proofs, behind));
+    assert_string_equal(behind, DEVICE);
 }
 
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
