@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/timex.h>
 #include <time.h>
 
 #include <flotilla/base.h>
@@ -45,6 +46,13 @@ uint64_t flo_thread_us(void)
 uint64_t flo_wall_ms(void)
 {
     return clock_us(CLOCK_REALTIME) / 1000;
+}
+
+bool flo_wall_is_kept(void)
+{
+    struct timex kernel = {.modes = 0}; /* only reads */
+
+    return adjtimex(&kernel) >= 0 && (kernel.status & STA_UNSYNC) == 0;
 }
 
 uint64_t flo_build_ms(void)

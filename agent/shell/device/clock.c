@@ -4,7 +4,6 @@
  * clock may be a year ahead.  The belief decides whether an order or a peer's
  * certificate has expired; the machine's clock alone does not. */
 #include <stdlib.h>
-#include <sys/timex.h>
 
 #include <flotilla/errors/clock.h>
 
@@ -19,14 +18,6 @@
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
-}
-
-static bool is_synchronised(void)
-{
-    /* with modes 0, adjtimex() only reads the kernel's state */
-    struct timex kernel = {.modes = 0};
-
-    return adjtimex(&kernel) >= 0 && (kernel.status & STA_UNSYNC) == 0;
 }
 
 /* Returns the earliest time that a valid clock can show.  A clock that shows an
@@ -53,7 +44,7 @@ static void gather(const struct flo_shell *shell, struct flo_time_sources *out)
     uint64_t own_ms = flo_time_needed(own->not_before_ms, own->not_after_ms);
 
     *out = (struct flo_time_sources){.clock_ms = flo_wall_ms(),
-                                     .is_synchronised = is_synchronised(),
+                                     .is_synchronised = flo_wall_is_kept(),
                                      .least_ms = set_ms(shell),
                                      .good_ms = carried(shell->records->good_ahead_ms),
                                      .said_ms = carried(shell->records->said_ahead_ms),
@@ -156,6 +147,22 @@ static void tell_whose(struct flo_shell *shell, uint64_t at_ms)
         flo_shell_note(shell, "note", &err);
     }
     shell->records->clock_told = code;
+}
+
+bool flo_shell_clock_is_wrong(const struct flo_shell *shell, struct flo_err *err)
+{
+    struct flo_time_sources sources = {.clock_ms = flo_wall_ms()};
+    uint64_t now_ms = flo_shell_clock_ms(shell);
+    char text[2][25];
+
+    if (flo_time_agrees(now_ms, &sources)) {
+        return false;
+    }
+    flo_time_text(sources.clock_ms, text[0]);
+    flo_time_text(now_ms, text[1]);
+    flo_fail(err, sources.clock_ms > now_ms ? FLO_E_CLOCK_AHEAD : FLO_E_CLOCK_BEHIND,
+             "this device's clock is wrong: it says %s, and it is about %s", text[0], text[1]);
+    return true;
 }
 
 /* Notes how long the peer's certificate lasts, which the next connection needs.

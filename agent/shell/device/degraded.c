@@ -50,7 +50,8 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
     if (shell->stale[0] != '\0') {
         return flo_fail(err, FLO_E_TRUST_STALE, "%s", shell->stale) < 0;
     }
-    return flo_checkup_room(flo_store_disk_free(shell->store), err) < 0;
+    return flo_shell_clock_is_wrong(shell, err) ||
+           flo_checkup_room(flo_store_disk_free(shell->store), err) < 0;
 }
 
 bool flo_shell_degraded_look(struct flo_shell *shell)

@@ -75,6 +75,8 @@ bool flo_shell_clock_was_set(struct flo_shell *shell);
 void flo_shell_clock_look(const struct flo_shell *shell, struct flo_agent_time *out);
 /* Tells whether the device's own clock says the time, and no statement. */
 bool flo_shell_clock_is_good(const struct flo_shell *shell);
+/* Tells whether the machine's clock is wrong by more than a day, with both times. */
+bool flo_shell_clock_is_wrong(const struct flo_shell *shell, struct flo_err *err);
 /* Returns the present time, as the device believes it. */
 uint64_t flo_shell_clock_ms(const struct flo_shell *shell);
 /* Returns the present time for people.  A fixed offset corrects a late clock,

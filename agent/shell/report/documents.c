@@ -425,6 +425,7 @@ json_t *flo_report_reported(const struct flo_shell *shell)
                      "boot_id", shell->boot_id, "groups", groups, "profile", profile, "models",
                      models_json(shell), "frozen", (int)shell->agent.is_frozen);
     if (json != NULL) {
+        json_object_set_new(json, "clock_kept", json_boolean(flo_wall_is_kept()));
         json_object_set_new(json, "memory", flo_report_memory(shell));
         json_object_set_new(json, "life", shell->life[0] == '\0' ? NULL : flo_report_life(shell));
         json_object_set_new(json, "degraded", flo_report_degraded(shell));

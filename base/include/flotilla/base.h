@@ -302,6 +302,8 @@ uint64_t flo_thread_us(void);
 /* Returns the wall clock in milliseconds since 1970.  Use it only for display
  * and expiry. */
 uint64_t flo_wall_ms(void);
+/* Tells whether the kernel says that a time service keeps the wall clock right. */
+bool flo_wall_is_kept(void);
 /* Returns the time of the build (SOURCE_DATE_EPOCH, or the time of its commit).
  * A clock that shows an earlier time is wrong. */
 uint64_t flo_build_ms(void);

@@ -113,6 +113,20 @@ static void whose_clock_is_wrong_is_told_once(void **state)
     notes = 0; /* these were awaited */
 }
 
+static void a_device_knows_that_its_own_clock_is_wrong(void **state)
+{
+    struct flo_err err = {0};
+
+    (void)state;
+    shell.device.trusted_time_ms = begun_ms;
+    assert_false(flo_shell_clock_is_wrong(&shell, &err));
+    shell.device.trusted_time_ms = begun_ms + 400 * DAY_MS;
+    assert_true(flo_shell_clock_is_wrong(&shell, &err));
+    assert_int_equal(err.code, FLO_E_CLOCK_BEHIND);
+    is_kept_right = true;
+    assert_false(flo_shell_clock_is_wrong(&shell, &err));
+}
+
 static void an_epoch_that_no_trusted_list_names_is_refused(void **state)
 {
     (void)state;
@@ -404,6 +418,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(statements_move_no_time_past_the_certificates, begin, end),
         cmocka_unit_test_setup_teardown(a_good_clock_denies_orders_of_next_year, begin, end),
         cmocka_unit_test_setup_teardown(whose_clock_is_wrong_is_told_once, begin, end),
+        cmocka_unit_test_setup_teardown(a_device_knows_that_its_own_clock_is_wrong, begin, end),
         cmocka_unit_test_setup_teardown(a_clock_that_is_kept_right_denies_what_two_orders_said,
                                         begin, end),
         cmocka_unit_test_setup_teardown(an_epoch_that_no_trusted_list_names_is_refused, begin, end),
