@@ -18,8 +18,9 @@ SERVICE = 65534
 NUMBERS = itertools.count(1)
 
 
-def unit():
-    path = os.path.join(ROOT, "deploy", "systemd", "flotilla-agent.service")
+def unit(program="agent"):
+    path = os.path.join(ROOT, "deploy", "systemd",
+                        "flotilla-%s.service" % program)
     with open(path, encoding="utf-8") as text:
         return text.read()
 
@@ -28,9 +29,11 @@ def test_the_agent_starts_without_waiting_for_a_network():
     assert "network-online.target" not in unit()
 
 
-def test_the_agent_may_ask_whether_its_clock_is_right_and_not_set_it():
-    lines = unit().splitlines()
+@pytest.mark.parametrize("program", ["agent", "controller"])
+def test_it_may_ask_whether_its_clock_is_right_and_not_set_it(program):
+    lines = unit(program).splitlines()
     assert "ProtectClock=yes" not in lines  # EPERM for adjtimex
+    assert "SystemCallFilter=adjtimex clock_adjtime" in lines
     assert "CapabilityBoundingSet=" in lines
 
 
