@@ -42,17 +42,19 @@ static enum flo_answer_follows of_rollback(enum flo_order_outcome outcome)
                                             : FLO_ANSWER_NOTHING;
 }
 
-static enum flo_answer_follows of_deploy(enum flo_order_outcome outcome)
+/* Who refuses a young order by its clock waits until the clock is right. */
+static enum flo_answer_follows of_deploy(enum flo_order_outcome outcome, const char *error)
 {
-    return outcome == FLO_OUTCOME_REFUSED      ? FLO_ANSWER_REJECTED
-           : outcome == FLO_OUTCOME_SUPERSEDED ? FLO_ANSWER_SUPERSEDED
-                                               : FLO_ANSWER_NOTHING;
+    return outcome == FLO_OUTCOME_REFUSED && is_by_the_clock(error) ? FLO_ANSWER_NOTHING
+           : outcome == FLO_OUTCOME_REFUSED                         ? FLO_ANSWER_REJECTED
+           : outcome == FLO_OUTCOME_SUPERSEDED                      ? FLO_ANSWER_SUPERSEDED
+                                                                    : FLO_ANSWER_NOTHING;
 }
 
 /* Tells whether the device refused the order only because it arrived after it
  * expired.  Then the order has to be signed again.  The device's clock may be
  * wrong instead: if the order is young by our clock, the refusal is an
- * answer. */
+ * answer, and a deploy waits for the device's clock. */
 static bool came_too_late(const struct flo_answer *answer)
 {
     return answer->outcome == FLO_OUTCOME_REFUSED && answer->is_aged &&
@@ -72,7 +74,7 @@ struct flo_answer_result flo_answer_decide(const struct flo_answer *answer)
     } else if (answer->op == FLO_ORDER_ROLLBACK) {
         result.follows = of_rollback(outcome);
     } else if (answer->op == FLO_ORDER_DEPLOY) {
-        result.follows = of_deploy(outcome);
+        result.follows = of_deploy(outcome, answer->error);
     } else if (answer->op == FLO_ORDER_ABORT && is_over(outcome)) {
         result.follows = FLO_ANSWER_ABORTED;
     } else if (answer->op == FLO_ORDER_REMOVE &&

@@ -361,13 +361,31 @@ static void an_aged_order_refused_for_what_it_says_is_rejected(void **state)
     assert_int_equal(canary->state, FLO_EXECUTION_REJECTED);
 }
 
-static void a_young_order_refused_as_expired_accuses_the_devices_clock(void **state)
+static void a_device_with_a_wrong_clock_waits_and_says_why(void **state)
 {
     struct world *world = *state;
     const struct flo_rollout_member *canary = world_after_days(world);
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *members = json_pack("[{s:s,s:s}]", "id", canary->device, "state", "notified");
+    size_t device = 0;
+    char text[512];
 
     refuses(world, canary, "o-0001", "cmd.expired");
-    assert_int_equal(canary->state, FLO_EXECUTION_REJECTED);
+    assert_int_equal(canary->state, FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(flo_rollouts_at(world->controller->rollouts, 0)->core.state,
+                     FLO_ROLLOUT_RUNNING);
+
+    while (strcmp(ids[device], canary->device) != 0) {
+        device++;
+    }
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"device\":\"%s\",\"models\":[],\"degraded\":{\"id\":\"clock.ahead\","
+             "\"text\":\"the controller says 2026, this device 2036\"}}",
+             canary->device);
+    send(world, device, "reported", text);
+    assert_int_equal(flo_rollouts_show_why(world->controller, "r-0001", members, &world->err), 0);
+    assert_string_equal(flo_json_text(json_array_get(members, 0), "reason", ""),
+                        "clock.ahead: the controller says 2026, this device 2036");
 }
 
 static void a_rollback_that_expired_on_the_way_is_still_awaited(void **state)
@@ -674,7 +692,7 @@ int main(void)
         WITH_WORLD(a_resume_is_signed_again_for_who_accepted_and_may_wait),
         WITH_WORLD(an_order_that_expired_on_the_way_is_sent_again_not_rejected),
         WITH_WORLD(an_aged_order_refused_for_what_it_says_is_rejected),
-        WITH_WORLD(a_young_order_refused_as_expired_accuses_the_devices_clock),
+        WITH_WORLD(a_device_with_a_wrong_clock_waits_and_says_why),
         WITH_WORLD(a_rollback_that_expired_on_the_way_is_still_awaited),
         WITH_WORLD(a_withdrawn_release_starts_nowhere),
         WITH_WORLD(a_rollback_of_one_group_aborts_the_rollout_of_all),
