@@ -51,7 +51,7 @@ SHELL_LOW = ["base/", "proto/", "updater/include/", "agent/include/",
 # that stands above it; none does.
 STATE = "server-stub/state/"
 STATE_ROOMS = ["controller", "transaction", "text_list", "sayings", "addresses",
-               "outgoing", "released", "groups", "audit", "artifacts", "proofs",
+               "outgoing", "released", "groups", "audit", "clock", "artifacts", "proofs",
                "rules", "pki", "keyring", "foreign", "telemetry_link", "fit",
                "orders", "rollouts", "trust", "membership", "recall", "watch",
                "forecast", "devices", "open"]

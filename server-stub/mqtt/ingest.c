@@ -15,6 +15,7 @@
 #include "server-stub/mqtt/message.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/witness.h"
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/devices/twins.h"
 #include "server-stub/state/foreign.h"
@@ -344,6 +345,10 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (strcmp(id, message->device) != 0) {
         return flo_fail(err, FLO_E_MQTT_IDENTITY, "device %s reports for device %s",
                         message->device, id);
+    }
+    if (!message->retained && json_is_true(json_object_get(message->json, "clock_kept"))) {
+        flo_clock_told(controller, message->device,
+                       flo_json_number_to(message->json, "at_ms", WALL_MS_MAX));
     }
     FLO_TRY(flo_twins_look(controller, message->device, message->json, &is_twice, err));
     flo_ingest_dump(facts, &profile);

@@ -2,11 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/clock.h>
+
 #include "server-stub/mqtt/batches.h"
 #include "server-stub/mqtt/broker/broker.h"
 #include "server-stub/rest/rest.h"
 #include "server-stub/state/artifacts/depot.h"
 #include "server-stub/state/audit/audit.h"
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/proofs/proofs.h"
 
 /* Returns "ok", or the error by which a client got no place in the last minute. */
@@ -51,17 +54,19 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
     rest->has_lane = rest->has_lane || lane.listens;
     bool is_full = devices_max != 0 && count.online >= devices_max;
     flo_controller_takes_changes(controller, &failed);
-    const char *state = failed.code != 0            ? "failing"
-                        : !is_up || !rest->has_lane ? "waiting"
-                        : is_full                   ? "full"
-                                                    : "ready";
+    bool is_leapt = flo_clock_is_leapt(controller);
+    const char *state = failed.code != 0 || is_leapt ? "failing"
+                        : !is_up || !rest->has_lane  ? "waiting"
+                        : is_full                    ? "full"
+                                                     : "ready";
     call->status = strcmp(state, "ready") == 0 ? 200 : 503;
     call->out = json_pack(
-        "{s:s,s:s,s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state, "blobs",
-        blobs_state(controller), "database", failed.code != 0 ? flo_error_id(failed.code) : "ok",
-        "listeners", listeners_state(rest), "audit_ok",
-        (int)!flo_audit_is_broken(controller->audit), "broker", (int)is_up, "devices_online",
-        (json_int_t)count.online, "devices_max", (json_int_t)devices_max, "devices_unproved",
+        "{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state, "clock",
+        is_leapt ? flo_error_id(FLO_E_CLOCK_LEAPT) : "ok", "blobs", blobs_state(controller),
+        "database", failed.code != 0 ? flo_error_id(failed.code) : "ok", "listeners",
+        listeners_state(rest), "audit_ok", (int)!flo_audit_is_broken(controller->audit), "broker",
+        (int)is_up, "devices_online", (json_int_t)count.online, "devices_max",
+        (json_int_t)devices_max, "devices_unproved",
         (json_int_t)flo_proofs_missing(controller->proofs, count.devices), "disk_free_bytes",
         (json_int_t)flo_disk_free(controller->dir), "telemetry", "state",
         !lane.listens                            ? "waiting"
@@ -84,6 +89,13 @@ int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
                           call->controller->addresses.mqtt, "frozen", (int)is_frozen,
                           "prompts_stay", (int)stays, "now_ms", (json_int_t)flo_wall_ms(),
                           "licences", licences != NULL ? licences : "");
+    return 0;
+}
+
+int flo_rest_clock_confirm(struct flo_rest_call *call, struct flo_err *err)
+{
+    FLO_TRY(flo_clock_confirm(call->controller, flo_rest_text_in(call, "day", ""), err));
+    call->out = json_pack("{s:I}", "now_ms", (json_int_t)flo_wall_ms());
     return 0;
 }
 

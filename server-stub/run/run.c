@@ -28,6 +28,7 @@
 #include "server-stub/state/artifacts/artifacts.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/foreign.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
@@ -260,14 +261,18 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     if (flo_foreign_unsealed(run->controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
     }
-    if (tick(run, &err) < 0) {
+    flo_clock_tick(run->controller);
+    bool is_right = !flo_clock_is_leapt(run->controller);
+    if (is_right && tick(run, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }
     flo_rest_used_write(&run->rest, flo_now_ms());
-    if (renew_leaves(run, &err) < 0 || ask_to_renew(run, flo_now_ms(), &err) < 0) {
+    if (is_right && (renew_leaves(run, &err) < 0 || ask_to_renew(run, flo_now_ms(), &err) < 0)) {
         flo_log_err(FLO_LOG_ERROR, "pki", &err);
     }
-    flo_evidence_tick(run->controller, flo_now_ms());
+    if (is_right) {
+        flo_evidence_tick(run->controller, flo_now_ms());
+    }
     flo_watching_tick(&run->watching, flo_now_ms());
     if (write_facts(run, flo_now_ms(), &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
@@ -295,7 +300,7 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    if (run->orders_from != FLO_FLEET_ALL) {
+    if (run->orders_from != FLO_FLEET_ALL && !flo_clock_is_leapt(run->controller)) {
         if (flo_fleet_order_prune(run->controller->store, flo_wall_ms(), &run->orders_from, &err) <
             0) {
             flo_log_err(FLO_LOG_ERROR, "store", &err);
@@ -318,7 +323,9 @@ static void on_groups(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    event_add(run->groups, flo_groups_turn(run->controller, flo_now_ms()) ? &more : &none);
+    bool has_more =
+        !flo_clock_is_leapt(run->controller) && flo_groups_turn(run->controller, flo_now_ms());
+    event_add(run->groups, has_more ? &more : &none);
 }
 
 static void on_making(evutil_socket_t fd, short what, void *context)
@@ -329,8 +336,11 @@ static void on_making(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    bool has_more = flo_making_turn(run->controller);
-    has_more = flo_rollouts_drafted_turn(run->controller) || has_more;
+    bool has_more = false;
+    if (!flo_clock_is_leapt(run->controller)) {
+        has_more = flo_making_turn(run->controller);
+        has_more = flo_rollouts_drafted_turn(run->controller) || has_more;
+    }
     event_add(run->making, has_more ? &more : &none);
 }
 
@@ -342,7 +352,9 @@ static void on_collect(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    event_add(run->collect, flo_collect_turn(run->controller, flo_now_ms()) ? &more : &none);
+    bool has_more =
+        !flo_clock_is_leapt(run->controller) && flo_collect_turn(run->controller, flo_now_ms());
+    event_add(run->collect, has_more ? &more : &none);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *context)

@@ -17,6 +17,7 @@
 #define FLO_CONTROLLER_HOST_NAMES_MAX 8
 
 struct flo_audit;
+struct flo_clock;
 struct flo_collector;
 struct flo_depot;
 struct flo_foreign;
@@ -155,6 +156,7 @@ struct flo_controller {
     char fleet[FLO_NAME_MAX + 1];
     char boot[37];
     uint64_t clock_offset_ms;
+    struct flo_clock *clock;
     uint64_t heartbeat_ms;
     uint64_t devices_at_start;
     uint64_t commits_failed;

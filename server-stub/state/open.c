@@ -11,6 +11,7 @@
 #include "server-stub/state/artifacts/artifacts.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/foreign.h"
 #include "server-stub/state/groups/groups.h"
@@ -80,6 +81,7 @@ static int load_tables(struct flo_controller *controller, struct flo_err *err)
     bool is_new = false, has_keyless = false;
 
     FLO_TRY(settings_load(controller, &is_new, err));
+    FLO_TRY(flo_clock_open(controller, err));
     FLO_TRY(flo_pki_open(controller, err));
     FLO_TRY(is_new ? flo_proofs_begin(controller, err) : 0);
     FLO_TRY(flo_proofs_new(&controller->proofs, err));
@@ -213,6 +215,7 @@ static bool rooms_new(struct flo_controller *controller)
            (controller->foreign = flo_foreign_new()) != NULL &&
            (controller->keyring = flo_keyring_new()) != NULL &&
            (controller->audit = flo_audit_new()) != NULL &&
+           (controller->clock = flo_clock_new()) != NULL &&
            (controller->collector = flo_collector_new()) != NULL &&
            (controller->pki = flo_pki_new()) != NULL &&
            (controller->trust_change = flo_trust_change_new()) != NULL &&
@@ -232,6 +235,7 @@ static void rooms_free(struct flo_controller *controller)
     flo_trust_change_free(controller->trust_change);
     flo_pki_free(controller->pki);
     flo_collector_free(controller->collector);
+    free(controller->clock);
     flo_audit_free(controller->audit);
     flo_keyring_free(controller->keyring);
     json_decref(controller->twins);
@@ -284,6 +288,9 @@ static int open_all(struct flo_controller *controller, struct flo_err *err)
     FLO_TRY(load(controller, err));
     FLO_TRY(flo_telemetry_link_open(controller, err));
     FLO_TRY(flo_audit_head_open(controller, err));
+    if (flo_clock_is_leapt(controller)) {
+        flo_clock_tick(controller); /* before something else is recorded by it */
+    }
     if (controller->options.is_restored) {
         FLO_TRY(flo_audit_head_restart(controller, err));
         FLO_TRY(restore(controller, err));

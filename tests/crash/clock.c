@@ -3,7 +3,8 @@
  * FLO_CLOCK_SHIFT=SECONDS is added to what time, gettimeofday and clock_gettime
  * say of CLOCK_REALTIME; nobody keeps that clock right (adjtimex).  Timers go
  * on as they are.  FLO_CLOCK_FILE=PATH names a file of eight bytes, the
- * milliseconds since 1970: that clock stands still until the file changes.  In
+ * milliseconds since 1970: that clock stands still until the file changes, and
+ * the kernel says that it is right.  In
  * a mosquitto only certificates are checked by it: 2.0.21 counts its clients'
  * patience by this clock too, and would end all of them when it is set on.
  * Waits for a condition until a time of this clock last as long as they should:
@@ -140,6 +141,6 @@ int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
 
 int adjtimex(struct timex *kernel)
 {
-    kernel->status = STA_UNSYNC;
-    return TIME_ERROR;
+    kernel->status = held != NULL ? 0 : STA_UNSYNC;
+    return held != NULL ? TIME_OK : TIME_ERROR;
 }

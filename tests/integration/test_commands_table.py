@@ -18,7 +18,7 @@ from waits import HANG_S, until
 # Exit codes of lines that do not end with 0: nobody answers in so short a time,
 # or there is no such thing, or an end that was not wished for.
 ENDS = {"device logs": 6, "device doctor": 6, "rollout watch": 8,
-        "order report": 3, "order wait": 6, "controller admit": 3,
+        "order report": 3, "order wait": 6, "clock confirm": 5, "controller admit": 3,
         "controller dismiss": 3, "device adopt": 3}
 MODELS = os.path.join(ROOT, "tests", "models")
 
@@ -30,6 +30,7 @@ WORDS = {
     "login": (FILES, "%(rest)s --token-file %(token_file)s"),
     "logout": (CHANGES, "--token-file %(session)s"),
     "context view": (READS, ""),
+    "clock confirm": (CHANGES, "2027-12-20"),
     "controller admit": (CHANGES, "%(stranger)s"),
     "controller dismiss": (CHANGES, "%(stranger)s"),
     "device list": (READS, "", "--group shop", "--where name=gw-1"),

@@ -52,6 +52,7 @@ BRING_NOTHING = """
     flo_rest_release_unyank flo_rest_rollout_edit flo_rest_rollout_act
     flo_rest_approval_set flo_rest_approval_delete
     flo_rest_controller_admit flo_rest_controller_dismiss
+    flo_rest_clock_confirm
     flo_rest_freeze_set flo_rest_freeze_delete
     flo_rest_token_make flo_rest_token_delete flo_rest_logout
     flo_rest_user_add flo_rest_user_edit flo_rest_user_delete

@@ -155,6 +155,10 @@ static void check_ready(struct doctor *doctor)
              "nothing is stored: docs/runbook.md, the controller's machine", "it fails: %s",
              database);
     }
+    if (strcmp(flo_out_text(ready, "clock", "ok"), "ok") != 0) {
+        tell(doctor, BAD, "clock", "set it, or if it is right: flotilla clock confirm YYYY-MM-DD",
+             "the controller's clock has leapt, and it signs nothing");
+    }
     bool is_up = json_is_true(json_object_get(ready, "broker"));
     tell(doctor, is_up ? GOOD : BAD, "broker",
          is_up ? "" : "the controller's log names the cause (docs/runbook.md)",

@@ -14,6 +14,7 @@
 #include "server-stub/state/artifacts/depot.h"
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/foreign.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/pki/pki.h"
@@ -227,6 +228,7 @@ void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
                 {FLO_EXPOSED_HTTP_REQUESTS, rest->requests},
                 {FLO_EXPOSED_HTTP_REFUSED, refused},
                 {FLO_EXPOSED_AUDIT_BROKEN, flo_audit_is_broken(controller->audit) ? 1 : 0},
+                {FLO_EXPOSED_CLOCK_LEAPT, flo_clock_is_leapt(controller) ? 1 : 0},
                 {FLO_EXPOSED_AUDIT_SIGNED, flo_audit_head_newest(controller).number},
                 {FLO_EXPOSED_STRANGERS, rest->strangers_refused},
                 {FLO_EXPOSED_PROCESS_MEMORY, rss}};

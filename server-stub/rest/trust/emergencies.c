@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server-stub/rest/rest.h"
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/trust/trust.h"
 
@@ -97,6 +98,8 @@ int flo_rest_emergency_account(struct flo_rest_call *call, struct flo_err *err)
     struct flo_certificate_spec spec = {
         .common_name = FLO_EMERGENCY_CLIENT, .days = ACCOUNT_DAYS, .is_client = true};
     char topic[FLO_TOPIC_TEXT];
+
+    FLO_TRY(flo_clock_signs(call->controller, err));
     int rv = flo_topic_build(FLO_TOPIC_EMERGENCY, controller->fleet, "", topic, err);
 
     if (rv == 0) {

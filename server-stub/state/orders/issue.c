@@ -6,6 +6,7 @@
 #include "base/host/digest.h"
 
 #include "server-stub/state/audit/audit.h"
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/memory.h"
 #include "server-stub/state/outgoing.h"
@@ -53,6 +54,7 @@ static void by_name(const char *by, char *out)
 static int sign(struct flo_controller *controller, const struct flo_order *order,
                 struct flo_buf *body, struct flo_buf *envelope, struct flo_err *err)
 {
+    FLO_TRY(flo_clock_signs(controller, err));
     FLO_TRY(flo_order_write(order, body, err));
     FLO_TRY(
         flo_order_sign(body->data, body->bytes, flo_pki_order_key(controller->pki), envelope, err));

@@ -9,6 +9,7 @@
 
 #include <flotilla/errors/keys.h>
 
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
@@ -193,6 +194,7 @@ static int add_next(struct flo_controller *controller, struct flo_err *err)
         flo_fail(err, FLO_E_STATE, "%d authorities are accepted already", FLO_AUTHORITIES_MAX);
         return flo_err_fix(err, "flotilla ca status; retire the oldest first");
     }
+    FLO_TRY(flo_clock_signs(controller, err));
     rv = flo_key_generate(&key, err);
     FLO_TRY(rv);
     key_name(flo_key_public(key), name);
@@ -232,7 +234,10 @@ static int follow_ended(struct flo_controller *controller, struct flo_err *err)
     struct flo_pki *pki = controller->pki;
     char text[25];
 
-    if (flo_wall_ms() < flo_pki_oldest(pki)->until_ms) {
+    for (size_t i = 0; i < pki->authority_count; i++) {
+        flo_clock_began(controller, pki->authorities[i].from_ms);
+    }
+    if (flo_clock_signs(controller, NULL) < 0 || flo_wall_ms() < flo_pki_oldest(pki)->until_ms) {
         return 0;
     }
     flo_time_text(flo_pki_newest(pki)->until_ms, text);
@@ -294,6 +299,7 @@ int flo_pki_retire(struct flo_controller *controller, const char *name, struct f
     if (found == NULL) {
         return flo_fail(err, FLO_E_ABSENT, "no authority %.64s", name);
     }
+    FLO_TRY(flo_clock_signs(controller, err));
     size_t at = (size_t)(found - pki->authorities);
     struct flo_authority gone = *found;
     size_t after = --pki->authority_count - at;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/proofs/proofs.h"
@@ -19,6 +20,7 @@ int flo_pki_issue(struct flo_controller *controller, const struct flo_authority 
                                         .is_client = true};
     size_t at = pem->bytes;
 
+    FLO_TRY(flo_clock_signs(controller, err));
     FLO_TRY(flo_certificate_issue(authority->key, authority->pem, authority->bytes, csr,
                                   strlen(csr), &spec, pem, err));
     if (pem->failed) {
@@ -165,6 +167,7 @@ int flo_pki_revoked_write(struct flo_controller *controller, struct flo_err *err
     if (flo_pki_in_memory(controller)) {
         return 0;
     }
+    FLO_TRY(flo_clock_signs(controller, err));
     /* A new revocation list needs a time at least a second later than the one
      * before, because brokers use the latest list. */
     pki->revoked_at_ms =

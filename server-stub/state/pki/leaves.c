@@ -1,8 +1,10 @@
 /* Leaves: certificates of the controller itself.  One is for its listeners and
  * the broker (server), two are for its MQTT clients. */
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/lifetime.h"
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/pki/memory.h"
 #include "server-stub/state/pki/pki.h"
 
@@ -43,6 +45,10 @@ static int leaf_make(struct flo_controller *controller, const char *key_name, ch
 
     FLO_TRY(flo_pki_key(controller, key_name, key_file, &key, err));
     FLO_TRY(flo_pki_path(controller, name, file, err));
+    if (flo_clock_is_leapt(controller) && access(file, F_OK) == 0) {
+        return 0; /* the certificate stays as it is */
+    }
+    FLO_TRY(flo_clock_signs(controller, err));
     FLO_TRY(flo_certificate_issue_for(by->key, by->pem, by->bytes, flo_key_public(key), spec, &pem,
                                       err));
     flo_buf_add(&pem, by->pem, by->bytes);
@@ -56,9 +62,10 @@ int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err)
     struct hosts hosts = {0};
     uint64_t life_ms = controller->options.certificate_life_ms;
     uint64_t now_ms = flo_wall_ms();
+    bool is_leapt = flo_clock_is_leapt(controller); /* then they are due, without a time */
 
-    pki->leaves_at_ms = now_ms;
-    pki->leaves_until_ms = now_ms + life_ms;
+    pki->leaves_at_ms = is_leapt ? 0 : now_ms;
+    pki->leaves_until_ms = is_leapt ? 0 : now_ms + life_ms;
     if (flo_pki_in_memory(controller)) {
         return 0;
     }
@@ -106,6 +113,7 @@ int flo_pki_broker(struct flo_controller *controller, const char *host, struct f
                                         .dns_count = hosts.dns_count,
                                         .addresses = hosts.addresses,
                                         .address_count = hosts.address_count};
+    FLO_TRY(flo_clock_signs(controller, err));
     return leaf_make(controller, "broker/broker.key", key_file, "broker/broker.pem", file, &spec,
                      err);
 }

@@ -1,5 +1,6 @@
 /* Step: steps rollouts with an event, carries out the resulting actions, and
  * writes the rows. */
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/outgoing.h"
 #include "server-stub/state/rollouts/rollouts.h"
@@ -110,7 +111,7 @@ int flo_rollouts_obey(struct flo_controller *controller, struct flo_rollout_entr
     FLO_CLEANUP(flo_free_cleanup) uint8_t *holds = NULL;
     uint64_t now_ms = flo_controller_now_ms(controller);
 
-    if (flo_rollouts_obeys(controller, entry)) {
+    if (flo_clock_is_leapt(controller) || flo_rollouts_obeys(controller, entry)) {
         return 0;
     }
     FLO_TRY(flo_rollouts_ask_all(controller, entry, &holds, err));
@@ -141,6 +142,10 @@ int flo_rollouts_obey_of(struct flo_controller *controller, struct flo_rollout_e
 int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       struct flo_rollout_event event, struct flo_err *err)
 {
+    if (flo_clock_is_leapt(controller)) {
+        /* People hear why; what time and devices do, waits (state/clock). */
+        return event.kind >= FLO_ROLLOUT_EVENT_APPROVED ? flo_clock_signs(controller, err) : 0;
+    }
     FLO_TRY(flo_rollouts_obey(controller, entry, err));
     if (event.kind == FLO_ROLLOUT_EVENT_JOINED) {
         struct flo_rule_answer answer;

@@ -6,6 +6,7 @@
 #include <flotilla/release.h>
 
 #include "base/host/json.h"
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/store/ids.h"
@@ -93,8 +94,9 @@ bool flo_newests_are_due(const struct flo_controller *controller)
     const struct flo_newests *newests = controller->newests;
     bool is_going_on = controller->options.newest_ms > 0 || newests->is_changed;
 
-    return newests->envelope.bytes == 0 ||
-           (is_going_on && flo_now_ms() - newests->signed_ms >= pause_ms(controller));
+    return !flo_clock_is_leapt(controller) &&
+           (newests->envelope.bytes == 0 ||
+            (is_going_on && flo_now_ms() - newests->signed_ms >= pause_ms(controller)));
 }
 
 static int make_tree(struct flo_newests *newests, struct flo_err *err)
@@ -132,6 +134,7 @@ int flo_newests_sign(struct flo_controller *controller, struct flo_err *err)
     uint64_t interval_ms = controller->options.newest_ms;
     struct flo_newest newest = {.issued_at_ms = flo_wall_ms(), .interval_ms = interval_ms};
 
+    FLO_TRY(flo_clock_signs(controller, err));
     newests->signed_ms = flo_now_ms(); /* a failure is tried again after an interval */
     FLO_TRY(newests->is_changed ? make_tree(newests, err) : 0);
     FLO_TRY(flo_controller_begin(controller, err));
@@ -157,6 +160,7 @@ int flo_newests_bundle(struct flo_controller *controller, const json_t *releases
 {
     *out = (struct flo_newest){.issued_at_ms = flo_wall_ms()};
     out->expires_at_ms = out->issued_at_ms + days * 86400000;
+    FLO_TRY(flo_clock_signs(controller, err));
     FLO_TRY(flo_newest_bundle(releases, &out->root, err));
     FLO_TRY(next_number(controller, out, err));
     return flo_newest_sign(out, flo_pki_order_key(controller->pki), envelope, err);

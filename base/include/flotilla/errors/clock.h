@@ -8,6 +8,7 @@ enum {
     FLO_E_CLOCK_UNTRUSTED = -513, /* clock.untrusted */
     FLO_E_CLOCK_AHEAD = -514,     /* clock.ahead */
     FLO_E_CLOCK_BEHIND = -515,    /* clock.behind */
+    FLO_E_CLOCK_LEAPT = -516,     /* clock.leapt */
 };
 
 #endif

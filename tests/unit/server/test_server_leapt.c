@@ -1,0 +1,241 @@
+/* A controller whose clock leaps: what it refuses, what it hears, and how it goes
+ * on by itself, by a person's word, or by its devices'. */
+#include <sys/timex.h>
+
+#include <flotilla/errors/clock.h>
+
+#include "server-stub/state/clock/clock.h"
+#include "server-stub/state/orders/orders.h"
+#include "server-stub/state/pki/pki.h"
+#include "server-stub/state/trust/newest.h"
+#include "tests/unit/held_clock.h"
+#include "tests/unit/server/world.h"
+
+#define DAY_MS UINT64_C(86400000)
+#define LEAP_MS (400 * DAY_MS)
+
+static bool is_kept; /* by a time service */
+
+int adjtimex(struct timex *kernel)
+{
+    kernel->status = is_kept ? 0 : STA_UNSYNC;
+    return is_kept ? TIME_OK : TIME_ERROR;
+}
+
+static int set_up(void **state)
+{
+    is_kept = false;
+    held_clock_hold();
+    assert_int_equal(world_setup(state), 0);
+    flo_clock_tick(((struct world *)*state)->controller);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    held_clock_release();
+    return world_teardown(state);
+}
+
+static void leap(struct world *world, uint64_t ms)
+{
+    held_wall_ms += ms;
+    flo_clock_tick(world->controller);
+}
+
+/* ---- what signs ---- */
+
+static int sign_order(struct world *world)
+{
+    char id[FLO_NAME_MAX + 1];
+
+    return flo_orders_fleet(world->controller, FLO_ORDER_FREEZE, "ops", 0, id, &world->err);
+}
+
+static int sign_certificate(struct world *world)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf csr = {0}, pem = {0};
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    struct flo_certificate facts;
+
+    assert_int_equal(flo_key_generate(&key, &world->err), 0);
+    assert_int_equal(flo_csr_make(key, "gw-9", &csr, &world->err), 0);
+    return flo_pki_issue(world->controller, flo_pki_newest(world->controller->pki), ids[0],
+                         csr.data, &pem, &facts, &world->err);
+}
+
+static int sign_authority(struct world *world)
+{
+    return flo_pki_rotate(world->controller, &world->err);
+}
+
+static int sign_newest(struct world *world)
+{
+    flo_controller_cancel(world->controller);
+    int rv = flo_newests_sign(world->controller, &world->err);
+    assert_int_equal(flo_controller_begin(world->controller, &(struct flo_err){0}), 0);
+    return rv;
+}
+
+static int (*const doors[])(struct world *) = {sign_order, sign_certificate, sign_authority,
+                                               sign_newest};
+
+static void each_door(struct world *world, int code)
+{
+    for (size_t i = 0; i < FLO_COUNT(doors); i++) {
+        world->err = (struct flo_err){0};
+        assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+        assert_int_equal(doors[i](world), code);
+        flo_controller_cancel(world->controller);
+        assert_int_equal(world->err.code, code);
+    }
+}
+
+static int take_what(void *context, const struct flo_audit_record *record,
+                     const struct flo_digest *hash)
+{
+    (void)hash;
+    snprintf(context, 64, "%s", record->what);
+    return 0;
+}
+
+static void newest_record_is(struct world *world, const char *expected)
+{
+    char what[64] = "";
+
+    assert_int_equal(flo_fleet_audit_newest(world->controller->store, INT64_MAX, 1, take_what, what,
+                                            &world->err),
+                     0);
+    assert_string_equal(what, expected);
+}
+
+/* ---- scenes ---- */
+
+static void nothing_is_signed_by_a_clock_that_leapt(void **state)
+{
+    struct world *world = *state;
+    char said[2][25], right[25];
+
+    each_door(world, 0);
+    flo_time_text(held_wall_ms, right);
+    leap(world, LEAP_MS);
+    each_door(world, FLO_E_CLOCK_LEAPT);
+    flo_time_text(held_wall_ms, said[0]);
+    snprintf(said[1], sizeof(said[1]), "confirm %.10s", said[0]);
+    assert_non_null(strstr(world->err.what, "ahead"));
+    assert_non_null(strstr(world->err.what, said[0]));
+    assert_non_null(strstr(world->err.what, right));
+    assert_non_null(strstr(world->err.fix, said[1]));
+    assert_false(flo_newests_are_due(world->controller));
+    newest_record_is(world, "clock.leapt");
+
+    leap(world, (uint64_t)0 - LEAP_MS);
+    each_door(world, 0);
+    newest_record_is(world, "clock.right");
+}
+
+static void devices_are_heard_and_rollouts_stand_still(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t device = device_in_phase(entry, 0);
+    uint64_t before_ms = flo_controller_now_ms(world->controller);
+
+    event(world, device, "probing");
+    leap(world, LEAP_MS);
+    event(world, device, "failed");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->ingest.dropped, 0);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_rollouts_step(world->controller, entry,
+                                       (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT},
+                                       &world->err),
+                     FLO_E_CLOCK_LEAPT);
+    assert_int_equal(flo_rollouts_step_all(
+                         world->controller,
+                         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}, &world->err),
+                     0);
+    assert_int_equal(flo_orders_renew(world->controller, &world->err), 0); /* at each connection */
+    flo_controller_cancel(world->controller);
+    assert_int_equal(flo_controller_now_ms(world->controller), before_ms);
+
+    leap(world, (uint64_t)0 - LEAP_MS);
+    event(world, device, "failed");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+}
+
+static int confirm(struct world *world, const char *day)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    int rv = flo_clock_confirm(world->controller, day, &world->err);
+    if (rv == 0) {
+        assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    } else {
+        flo_controller_cancel(world->controller);
+    }
+    return rv;
+}
+
+static void a_person_types_the_day_and_it_signs_again(void **state)
+{
+    struct world *world = *state;
+    char right[25], day[25];
+
+    flo_time_text(held_wall_ms, right);
+    right[10] = '\0';
+    assert_int_equal(confirm(world, right), FLO_E_STATE);
+    leap(world, LEAP_MS);
+    flo_time_text(held_wall_ms, day);
+    assert_int_equal(confirm(world, day), FLO_E_REST_MEANING);
+    day[10] = '\0';
+    assert_int_equal(confirm(world, right), FLO_E_REST_MEANING);
+    each_door(world, FLO_E_CLOCK_LEAPT);
+    assert_int_equal(confirm(world, day), 0);
+    each_door(world, 0);
+    flo_clock_tick(world->controller);
+    newest_record_is(world, "clock.right");
+
+    leap(world, (uint64_t)0 - LEAP_MS); /* it was not right */
+    each_door(world, FLO_E_CLOCK_LEAPT);
+    is_kept = true;
+    each_door(world, 0);
+}
+
+static void says_time(struct world *world, size_t device, bool keeps)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"device\":\"%s\",\"at_ms\":%llu,\"clock_kept\":%s,\"models\":[]}",
+             ids[device], (unsigned long long)(held_wall_ms - LEAP_MS), keeps ? "true" : "false");
+    send(world, device, "reported", text);
+}
+
+static void three_devices_tell_it_and_fewer_do_not(void **state)
+{
+    struct world *world = *state;
+
+    is_kept = true;
+    leap(world, LEAP_MS);
+    each_door(world, 0);
+    says_time(world, 0, true);
+    says_time(world, 1, true);
+    says_time(world, 2, false); /* nobody keeps its clock right */
+    each_door(world, 0);
+    says_time(world, 2, true);
+    each_door(world, FLO_E_CLOCK_LEAPT);
+    assert_non_null(strstr(world->err.what, "its devices"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(nothing_is_signed_by_a_clock_that_leapt, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(devices_are_heard_and_rollouts_stand_still, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_person_types_the_day_and_it_signs_again, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(three_devices_tell_it_and_fewer_do_not, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
