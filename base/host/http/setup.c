@@ -236,9 +236,13 @@ void flo_http_head_line(CURL *curl, const char *line, size_t bytes, struct flo_h
     if (header_value(line, bytes, "content-length", number, sizeof number)) {
         answer->content_bytes = strtoull(number, NULL, 10);
     } else if (header_value(line, bytes, "retry-after", number, sizeof number)) {
-        /* strtoull() takes "-5" for a huge number */
-        uint64_t seconds = number[0] == '-' ? 0 : strtoull(number, NULL, 10);
-        answer->retry_after_ms = 1000 * (seconds > 86400 ? 86400 : seconds);
+        /* seconds, or a time as "Fri, 31 Dec 1999 23:59:59 GMT" */
+        bool is_count = number[0] >= '0' && number[0] <= '9';
+        int64_t seconds = is_count ? strtoll(number, NULL, 10)
+                                   : curl_getdate(number, NULL) - (int64_t)(flo_wall_ms() / 1000);
+        answer->retry_after_ms = 1000 * (uint64_t)(seconds < 0       ? 0
+                                                   : seconds > 86400 ? 86400
+                                                                     : seconds);
     }
 }
 

@@ -117,6 +117,12 @@ static void answer(struct server *server, struct peer *peer)
     } else if (strcmp(path, "/busy") == 0) {
         peer_text(peer, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n"
                         "Content-Length: 0\r\n\r\n");
+    } else if (strcmp(path, "/busy_until") == 0) {
+        peer_text(peer, "HTTP/1.1 503 Busy\r\nRetry-After: Fri, 31 Dec 2399 23:59:59 GMT\r\n"
+                        "Content-Length: 0\r\n\r\n");
+    } else if (strcmp(path, "/busy_before") == 0) {
+        peer_text(peer, "HTTP/1.1 503 Busy\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n"
+                        "Content-Length: 0\r\n\r\n");
     } else if (strcmp(path, "/owes") == 0) {
         peer_text(peer, "HTTP/1.1 503 Busy\r\nRetry-After: -5\r\n"
                         "Content-Length: 0\r\n\r\n");
@@ -368,6 +374,10 @@ static void a_cut_answer_and_an_absent_server_can_be_tried_again(void **state)
     assert_int_equal(world->answer.retry_after_ms, 7000);
     assert_int_equal(get(world, "/owes", NULL), 0);
     assert_int_equal(world->answer.retry_after_ms, 0); /* and not a day */
+    assert_int_equal(get(world, "/busy_until", NULL), 0);
+    assert_int_equal(world->answer.retry_after_ms, 86400000); /* at most */
+    assert_int_equal(get(world, "/busy_before", NULL), 0);
+    assert_int_equal(world->answer.retry_after_ms, 0);
     assert_true(flo_http_is_passing(0, &world->answer));
     assert_int_equal(get(world, "/problem", NULL), 0);
     assert_false(flo_http_is_passing(0, &world->answer));
