@@ -66,12 +66,12 @@ FLO_MUST_USE int flo_fleet_delivery_tried(struct flo_fleet_store *store,
                                           const struct flo_fleet_delivery *delivery,
                                           struct flo_err *err);
 /* Passes the deliveries with these numbers that were not sent: they are neither sent
- * nor played again. */
+ * nor played again.  *count: how many. */
 FLO_MUST_USE int flo_fleet_delivery_pass(struct flo_fleet_store *store, uint64_t first,
-                                         uint64_t last, struct flo_err *err);
-/* Lists the waiting deliveries whose next attempt is due, the oldest first. */
-FLO_MUST_USE int flo_fleet_delivery_due(struct flo_fleet_store *store, uint64_t now_ms,
-                                        uint64_t limit, flo_fleet_delivery_fn fn, void *context,
+                                         uint64_t last, uint64_t *count, struct flo_err *err);
+/* Finds the oldest waiting delivery of a target whose next attempt is due. */
+FLO_MUST_USE int flo_fleet_delivery_due(struct flo_fleet_store *store, const char *target,
+                                        uint64_t now_ms, flo_fleet_delivery_fn fn, void *context,
                                         struct flo_err *err);
 /* Lists a target's deliveries with numbers below this one, the newest first. */
 FLO_MUST_USE int flo_fleet_delivery_list(struct flo_fleet_store *store, const char *target,

@@ -9,7 +9,12 @@
 
 #define FIRST_PAUSE_MS 5000
 #define PAUSE_MS_MAX UINT64_C(3600000)
-#define ATTEMPTS_MAX 32 /* about a day */
+#define ATTEMPTS_MAX 177 /* about a week */
+
+#define CALM_MS UINT64_C(86400000) /* an alert that was over for so long has no history */
+#define FIRES_FREE 2               /* before it flaps */
+#define FLAP_MS_MIN 60000
+#define FLAP_MS_MAX UINT64_C(3600000)
 
 static const char *const words[] = {
 #define FLO_ALERT_STATE(name, word, meaning) word,
@@ -36,6 +41,25 @@ bool flo_alert_state_parse(const char *word, enum flo_alert_state *out)
     return false;
 }
 
+/* Notes when the state that begins was entered, and how often. */
+static void enter(struct flo_alert *alert, enum flo_alert_state next, uint64_t now_ms)
+{
+    if (next == FLO_ALERT_PENDING) {
+        alert->fired_ms = alert->told_ms = 0;
+        alert->held = 0;
+        alert->is_acked = false;
+    } else if (next == FLO_ALERT_RESOLVED) {
+        alert->ended_ms = now_ms;
+    } else if (next == FLO_ALERT_FIRING && alert->state == FLO_ALERT_CLEARING) {
+        alert->held++;
+    } else if (next == FLO_ALERT_FIRING) {
+        alert->fired_ms = now_ms;
+        alert->fires = now_ms < alert->ended_ms + CALM_MS ? alert->fires + 1 : 1;
+    }
+    alert->state = next;
+    alert->since_ms = now_ms;
+}
+
 static bool move(struct flo_alert *alert, enum flo_alert_level level, uint64_t now_ms)
 {
     static const struct {
@@ -53,8 +77,7 @@ static bool move(struct flo_alert *alert, enum flo_alert_level level, uint64_t n
     assert(alert->state < FLO_ALERT_STATES);
     for (size_t i = 0; i < FLO_COUNT(moves); i++) {
         if (moves[i].state == alert->state && moves[i].level == level) {
-            alert->state = moves[i].next;
-            alert->since_ms = now_ms;
+            enter(alert, moves[i].next, now_ms);
             return true;
         }
     }
@@ -69,10 +92,20 @@ enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule, double v
     return past > 0 ? FLO_ALERT_BAD : back >= 0 ? FLO_ALERT_WELL : FLO_ALERT_MIDDLE;
 }
 
+static uint64_t keep_ms_of(const struct flo_alert *alert, const struct flo_alert_rule *rule)
+{
+    uint64_t least_ms = rule->keep_ms > FLAP_MS_MIN ? rule->keep_ms : FLAP_MS_MIN;
+    uint64_t most_ms = rule->keep_ms > FLAP_MS_MAX ? rule->keep_ms : FLAP_MS_MAX;
+
+    return alert->fires <= FIRES_FREE
+               ? rule->keep_ms
+               : flo_backoff_ms(least_ms, UINT64_C(1) + alert->fires - FIRES_FREE, most_ms);
+}
+
 static bool has_lasted(const struct flo_alert *alert, const struct flo_alert_rule *rule,
                        uint64_t now_ms)
 {
-    uint64_t wait_ms = alert->state == FLO_ALERT_PENDING ? rule->for_ms : rule->keep_ms;
+    uint64_t wait_ms = alert->state == FLO_ALERT_PENDING ? rule->for_ms : keep_ms_of(alert, rule);
 
     return (alert->state == FLO_ALERT_PENDING || alert->state == FLO_ALERT_CLEARING) &&
            now_ms >= alert->since_ms + wait_ms;
@@ -86,14 +119,6 @@ bool flo_alert_step(struct flo_alert *alert, const struct flo_alert_rule *rule,
     assert(level != FLO_ALERT_LASTED);
     if (has_lasted(alert, rule, now_ms)) {
         is_moved = move(alert, FLO_ALERT_LASTED, now_ms) || is_moved;
-    }
-    if (is_moved && alert->state == FLO_ALERT_FIRING && alert->fired_ms == 0) {
-        alert->fired_ms = now_ms;
-    }
-    if (is_moved && alert->state == FLO_ALERT_PENDING) {
-        alert->fired_ms = 0;
-        alert->told_ms = 0;
-        alert->is_acked = false;
     }
     return is_moved;
 }
@@ -113,21 +138,24 @@ enum flo_alert_news flo_alert_news(struct flo_alert *alert, const struct flo_ale
     enum flo_alert_news news = FLO_ALERT_NEWS_NONE;
 
     assert(alert->state < FLO_ALERT_STATES);
-    if (is_silenced) {
-        return news;
-    }
-    if (is_open && alert->told_ms == 0) {
+    if (alert->state == FLO_ALERT_RESOLVED && alert->told_ms != 0) {
+        news = FLO_ALERT_NEWS_RESOLVED;
+    } else if (is_open && !is_silenced && alert->told_ms == 0) {
         news = FLO_ALERT_NEWS_FIRING;
-    } else if (is_open && !alert->is_acked && rule->repeat_ms > 0 &&
+    } else if (is_open && !is_silenced && !alert->is_acked && rule->repeat_ms > 0 &&
                now_ms >= alert->told_ms + rule->repeat_ms) {
         news = FLO_ALERT_NEWS_STILL;
-    } else if (alert->state == FLO_ALERT_RESOLVED && alert->told_ms != 0) {
-        news = FLO_ALERT_NEWS_RESOLVED;
     }
     if (news != FLO_ALERT_NEWS_NONE) {
         alert->told_ms = news == FLO_ALERT_NEWS_RESOLVED ? 0 : now_ms;
     }
     return news;
+}
+
+enum flo_alert_news flo_alert_end(struct flo_alert *alert, uint64_t now_ms)
+{
+    enter(alert, FLO_ALERT_RESOLVED, now_ms);
+    return flo_alert_news(alert, NULL, false, now_ms);
 }
 
 /* ---- a counter's increase ---- */

@@ -119,9 +119,16 @@ struct flo_alert {
     /* a person acknowledged the alert, so there are no reminders until it
      * ends */
     bool is_acked;
+    uint64_t ended_ms; /* time of the newest end; 0: it never ended */
+    /* how often it fired; a day after its end it counts from 1 again */
+    uint32_t fires;
+    uint32_t held; /* how often it was well and bad again since it fired, which nobody is told */
 };
 enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule, double value);
-/* Applies a new level (the value compared with the rule's limits) to the alert.
+/* Applies a new level (the value compared with the rule's limits) to the alert.  An
+ * alert that fires a third time, each within a day of its end, flaps: the time that it
+ * must be well, at least a minute, is doubled then and with each further firing, up to
+ * an hour.
  * Returns true when the alert's state changes. */
 bool flo_alert_step(struct flo_alert *alert, const struct flo_alert_rule *rule,
                     enum flo_alert_level level, uint64_t now_ms);
@@ -132,18 +139,20 @@ enum flo_alert_news {
     FLO_ALERT_NEWS_RESOLVED
 };
 const char *flo_alert_news_word(enum flo_alert_news news);
-/* Returns the notification that is due; call it after each step.  A silenced
- * alert gives none.  The end of an alert is notified only if somebody was
- * notified of its firing. */
+/* Returns the notification that is due; call it after each step.  The end of an alert
+ * is notified only if somebody was notified of its firing, and then also if it is
+ * silenced: a silenced alert gives no other. */
 enum flo_alert_news flo_alert_news(struct flo_alert *alert, const struct flo_alert_rule *rule,
                                    bool is_silenced, uint64_t now_ms);
+/* Ends an alert whose rule is gone, and returns the notification that is due. */
+enum flo_alert_news flo_alert_end(struct flo_alert *alert, uint64_t now_ms);
 
 /* ---- deliveries ---- */
 
 /* Returns the pause before the next delivery after `failed` failed attempts: 5
  * s, doubled each time, up to an hour.  A receiver that asks for a longer pause gets
  * it, up to an hour.  Returns 0 when there is no further attempt, which is after
- * about a day. */
+ * about a week: then alerts that are over are forgotten, too. */
 uint64_t flo_alert_pause_ms(uint64_t failed, uint64_t asked_ms);
 /* Size of a signature in bytes. */
 #define FLO_ALERT_SIGNATURE 68

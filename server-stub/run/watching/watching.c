@@ -10,25 +10,21 @@
 #include "server-stub/run/watching/watching.h"
 #include "server-stub/state/watch/watch.h"
 
-#define DUE_MAX 64
 #define UNSTORED_RULE "store-failing"
-#define UNSTORED_OVER "-over"
 #define HOUR_MS UINT64_C(3600000)
 #define KEPT_MS (30 * 24 * HOUR_MS)
 
-static void unstored_sent(struct flo_unstored *unstored, const struct flo_sending *sent,
-                          bool is_done, uint64_t next_at_ms)
+static void unstored_sent(struct flo_unstored *unstored, const char *id,
+                          const struct flo_fleet_delivery *tried)
 {
-    bool is_over = strstr(sent->id, UNSTORED_OVER) != NULL;
-
     for (size_t i = 0; i < FLO_COUNT(unstored->targets); i++) {
         struct flo_unstored_target *target = &unstored->targets[i];
-        if (is_over != unstored->is_over || strcmp(target->id, sent->target) != 0) {
+        if (strcmp(id, unstored->id) != 0 || strcmp(target->id, tried->target) != 0) {
             continue;
         }
-        target->failed = sent->failed + 1;
-        target->next_at_ms = next_at_ms;
-        if (is_done) {
+        target->failed = tried->failed;
+        target->next_at_ms = tried->next_at_ms;
+        if (strcmp(tried->state, FLO_DELIVERY_WAITING) != 0) {
             target->id[0] = '\0';
         }
     }
@@ -48,25 +44,22 @@ static void on_sent(void *context, const struct flo_sending *sent)
 {
     struct flo_watching *watching = context;
     struct flo_controller *controller = watching->rest->controller;
-    bool is_taken = sent->err.code == 0;
-    uint64_t failed = sent->failed + (is_taken ? 0 : 1);
-    uint64_t wait_ms = flo_alert_pause_ms(failed, sent->retry_after_ms);
-    bool is_dead = !is_taken && (wait_ms == 0 || sent->status == 410);
-    struct flo_fleet_delivery delivery = {.number = sent->number,
-                                          .state = is_taken  ? FLO_DELIVERY_SENT
-                                                   : is_dead ? FLO_DELIVERY_DEAD
-                                                             : FLO_DELIVERY_WAITING,
-                                          .error = sent->err.what,
-                                          .failed = failed,
-                                          .next_at_ms = flo_wall_ms() + wait_ms};
+    struct flo_watch_attempt attempt = {.number = sent->number,
+                                        .target = sent->target,
+                                        .error = sent->err.code == 0 ? "" : sent->err.what,
+                                        .status = sent->status,
+                                        .failed = sent->failed,
+                                        .asked_ms = sent->retry_after_ms};
+    struct flo_fleet_delivery delivery = flo_watch_tried(controller, &attempt, flo_wall_ms());
+    bool is_dead = strcmp(delivery.state, FLO_DELIVERY_DEAD) == 0;
     struct flo_err err = {0};
 
-    if (!is_taken) {
+    if (sent->err.code != 0) {
         flo_log(FLO_LOG_WARN, "alert", "message %s to %s: %s%s", sent->id, sent->target,
                 sent->err.what, is_dead ? ": given up" : "");
     }
     if (sent->number == 0) {
-        unstored_sent(&watching->unstored, sent, is_taken || is_dead, delivery.next_at_ms);
+        unstored_sent(&watching->unstored, sent->id, &delivery);
         return;
     }
     if (write_attempt(controller, &delivery, &err) < 0) {
@@ -101,84 +94,88 @@ static void send_to(struct flo_watching *watching, const struct flo_watch_webhoo
     flo_sender_send(watching->sender, sending);
 }
 
+/* Returns whether a target takes a message now: it has none in progress, and did not
+ * ask for a pause. */
+static bool takes(const struct flo_watching *watching, const char *target, uint64_t now_ms)
+{
+    return !flo_watch_rests(watching->rest->controller, target, now_ms) &&
+           !flo_sender_is_busy(watching->sender, target);
+}
+
 static int take_due(void *context, const struct flo_fleet_delivery *delivery)
 {
     struct flo_watching *watching = context;
-    const struct flo_controller *controller = watching->rest->controller;
-    bool is_command = strcmp(delivery->target, FLO_WATCH_COMMAND) == 0;
-    const struct flo_watch_webhook *hook = flo_watch_webhook_find(controller, delivery->target);
-
-    if ((hook == NULL && !is_command) ||
-        (is_command && controller->options.alert_command == NULL) ||
-        flo_sender_is_busy(watching->sender, delivery->target)) {
-        return 0;
-    }
     char id[24];
+
     snprintf(id, sizeof(id), "d-%llu", (unsigned long long)delivery->number);
-    send_to(watching, hook, id, delivery);
+    send_to(watching, flo_watch_webhook_find(watching->rest->controller, delivery->target), id,
+            delivery);
     return 0;
 }
 
-/* Sends the deliveries that are due, but only durable ones, so that a delivery
- * keeps its id even after a crash. */
-static void send_due(struct flo_watching *watching)
+static void send_due_to(struct flo_watching *watching, const char *target)
 {
-    struct flo_controller *controller = watching->rest->controller;
-    struct flo_fleet_store *store = controller->store;
-    const struct flo_watches *watch = controller->watch;
+    struct flo_fleet_store *store = watching->rest->controller->store;
+    uint64_t now_ms = flo_wall_ms();
     struct flo_err err = {0};
 
-    if ((flo_watch_webhook_at(watch, 0) == NULL && !flo_watch_has_command(watch)) ||
-        flo_fleet_durable(store, NULL) < flo_fleet_committed(store)) {
+    if (takes(watching, target, now_ms) &&
+        flo_fleet_delivery_due(store, target, now_ms, take_due, watching, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "alert", &err);
+    }
+}
+
+/* Sends the oldest delivery that is due to each target, but only durable ones, so that
+ * a delivery keeps its id even after a crash. */
+static void send_due(struct flo_watching *watching)
+{
+    const struct flo_controller *controller = watching->rest->controller;
+    const struct flo_watches *watch = controller->watch;
+    const struct flo_watch_webhook *hook;
+
+    if (flo_fleet_durable(controller->store, NULL) < flo_fleet_committed(controller->store)) {
         return;
     }
-    if (flo_fleet_delivery_due(store, flo_wall_ms(), DUE_MAX, take_due, watching, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "alert", &err);
+    for (size_t i = 0; (hook = flo_watch_webhook_at(watch, i)) != NULL; i++) {
+        send_due_to(watching, hook->id);
+    }
+    if (flo_watch_has_command(watch)) {
+        send_due_to(watching, FLO_WATCH_COMMAND);
     }
 }
 
 /* ---- the store itself fails ---- */
 
-/* Begins notices that the store fails: lists all webhooks and the alert command
- * as targets to notify. */
-static void unstored_begin(struct flo_watching *watching)
-{
-    const struct flo_watches *watch = watching->rest->controller->watch;
-    struct flo_unstored_target *target = watching->unstored.targets;
-    const struct flo_watch_webhook *hook;
-
-    memset(target, 0, sizeof(watching->unstored.targets));
-    for (size_t i = 0; (hook = flo_watch_webhook_at(watch, i)) != NULL; i++) {
-        snprintf(target++->id, sizeof(target->id), "%s", hook->id);
-    }
-    if (flo_watch_has_command(watch)) {
-        snprintf(target->id, sizeof(target->id), "%s", FLO_WATCH_COMMAND);
-    }
-}
-
-static void unstored_send(struct flo_watching *watching, const char *target, uint64_t failed,
-                          uint64_t now_ms)
+/* Begins notices that the store fails, or that it works again: makes the message, and
+ * lists all webhooks and the alert command as targets.  A target that did not hear the
+ * message before this one hears this one only. */
+static void unstored_begin(struct flo_watching *watching, bool is_over, uint64_t now_ms)
 {
     const struct flo_controller *controller = watching->rest->controller;
-    const struct flo_unstored *unstored = &watching->unstored;
-    struct flo_watch_alert alert = {.rule = UNSTORED_RULE, .value = 1};
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    char id[24];
+    struct flo_unstored *unstored = &watching->unstored;
+    struct flo_unstored_target *target = unstored->targets;
+    struct flo_watch_alert alert = {.rule = UNSTORED_RULE, .value = is_over ? 0 : 1};
+    const struct flo_watch_webhook *hook;
 
-    alert.core.state = unstored->is_over ? FLO_ALERT_RESOLVED : FLO_ALERT_FIRING;
-    alert.core.since_ms = unstored->since_ms;
+    alert.core = (struct flo_alert){.state = is_over ? FLO_ALERT_RESOLVED : FLO_ALERT_FIRING,
+                                    .since_ms = is_over ? now_ms : unstored->since_ms,
+                                    .ended_ms = now_ms,
+                                    .fires = 1};
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body =
-        flo_watch_news(controller, &alert,
-                       unstored->is_over ? FLO_ALERT_NEWS_RESOLVED : FLO_ALERT_NEWS_FIRING, now_ms);
-    snprintf(id, sizeof(id), "s-%llu%s", (unsigned long long)unstored->since_ms,
-             unstored->is_over ? UNSTORED_OVER : "");
-    json_object_set_new(body, "id", json_string(id));
-    flo_json_dump(body, &text);
-    if (!text.failed) {
-        send_to(
-            watching, flo_watch_webhook_find(controller, target), id,
-            &(struct flo_fleet_delivery){.target = target, .body = text.data, .failed = failed});
+    json_t *body = flo_watch_news(
+        controller, &alert, is_over ? FLO_ALERT_NEWS_RESOLVED : FLO_ALERT_NEWS_FIRING, now_ms);
+    snprintf(unstored->id, sizeof(unstored->id), "s-%llu", (unsigned long long)now_ms);
+    json_object_set_new(body, "id", json_string(unstored->id));
+    flo_buf_deinit(&unstored->body);
+    flo_json_dump(body, &unstored->body);
+    unstored->is_told = true;
+    unstored->is_over = is_over;
+    memset(target, 0, sizeof(unstored->targets));
+    for (size_t i = 0; (hook = flo_watch_webhook_at(controller->watch, i)) != NULL; i++) {
+        snprintf(target++->id, sizeof(target->id), "%s", hook->id);
+    }
+    if (flo_watch_has_command(controller->watch)) {
+        snprintf(target->id, sizeof(target->id), "%s", FLO_WATCH_COMMAND);
     }
 }
 
@@ -188,18 +185,23 @@ static void unstored_tell(struct flo_watching *watching, uint64_t now_ms)
     bool is_left = false;
 
     for (size_t i = 0; i < FLO_COUNT(unstored->targets); i++) {
-        const struct flo_unstored_target *target = &unstored->targets[i];
-        if (target->id[0] == '\0') {
+        struct flo_unstored_target *target = &unstored->targets[i];
+        const struct flo_watch_webhook *hook =
+            flo_watch_webhook_find(watching->rest->controller, target->id);
+        if (hook == NULL && strcmp(target->id, FLO_WATCH_COMMAND) != 0) {
+            target->id[0] = '\0'; /* the webhook was deleted */
             continue;
         }
         is_left = true;
-        if (target->next_at_ms <= now_ms && !flo_sender_is_busy(watching->sender, target->id)) {
-            unstored_send(watching, target->id, target->failed, now_ms);
+        if (target->next_at_ms <= now_ms && takes(watching, target->id, now_ms) &&
+            !unstored->body.failed) {
+            send_to(watching, hook, unstored->id,
+                    &(struct flo_fleet_delivery){.target = target->id,
+                                                 .body = unstored->body.data,
+                                                 .failed = target->failed});
         }
     }
-    if (unstored->is_over && !is_left) {
-        *unstored = (struct flo_unstored){0};
-    }
+    unstored->is_told = !unstored->is_over || is_left;
 }
 
 /* Sends notices while the store fails.  The alert rule sets the delay; it may
@@ -209,23 +211,22 @@ static void tell_of_store(struct flo_watching *watching)
     struct flo_controller *controller = watching->rest->controller;
     struct flo_unstored *unstored = &watching->unstored;
     const struct flo_watch_rule *rule = flo_watch_rule_find(controller, UNSTORED_RULE);
+    bool is_told = unstored->is_told && !unstored->is_over; /* that it fails */
     uint64_t now_ms = flo_wall_ms();
     struct flo_err failed = {0};
 
     flo_controller_takes_changes(controller, &failed);
-    if (failed.code == 0 && !unstored->is_told) {
+    if (failed.code == 0) {
         unstored->since_ms = 0;
-    } else if (failed.code == 0 && !unstored->is_over) {
-        unstored->is_over = true;
-        unstored_begin(watching);
-    } else if (failed.code != 0 && unstored->since_ms == 0) {
+    } else if (unstored->since_ms == 0) {
         unstored->since_ms = now_ms;
     }
-    if (failed.code != 0 && !unstored->is_told && rule != NULL &&
-        rule->silenced_until_ms <= now_ms && now_ms >= unstored->since_ms + rule->rule.for_ms) {
+    if (failed.code == 0 && is_told) {
+        unstored_begin(watching, true, now_ms);
+    } else if (failed.code != 0 && !is_told && rule != NULL && rule->silenced_until_ms <= now_ms &&
+               now_ms >= unstored->since_ms + rule->rule.for_ms) {
         flo_log(FLO_LOG_WARN, "alert", "%s is firing: %s", UNSTORED_RULE, failed.what);
-        unstored->is_told = true;
-        unstored_begin(watching);
+        unstored_begin(watching, false, now_ms);
     }
     if (unstored->is_told) {
         unstored_tell(watching, now_ms);
@@ -294,6 +295,7 @@ int flo_watching_open(struct flo_rest *rest, struct event_base *base, struct flo
 
 void flo_watching_close(struct flo_watching *watching)
 {
+    flo_buf_deinit(&watching->unstored.body);
     flo_sender_close(watching->sender);
     watching->sender = NULL;
 }

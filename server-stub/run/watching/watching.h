@@ -12,7 +12,10 @@ struct flo_sender;
  * themselves. */
 struct flo_unstored {
     uint64_t since_ms; /* wall clock when the store began to fail; 0: it works */
-    bool is_told, is_over;
+    bool is_told;      /* a message is to be told: it fails, or `is_over` */
+    bool is_over;
+    char id[24];         /* id of that message */
+    struct flo_buf body; /* the same in each attempt */
     struct flo_unstored_target {
         char id[FLO_NAME_MAX + 1]; /* id of a target; "": this and later items are free */
         uint64_t failed, next_at_ms;

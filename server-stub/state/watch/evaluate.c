@@ -8,7 +8,21 @@
 #include "server-stub/state/watch/watch.h"
 #include "server-stub/store/fleet.h"
 
-#define KEPT_MS (UINT64_C(7) * 24 * 3600 * 1000) /* that are over */
+/* Returns the newest alert of the series that is over; NULL: there is none. */
+static struct flo_watch_alert *last_of(struct flo_watches *watch, const char *rule,
+                                       const char *series)
+{
+    struct flo_watch_alert *last = NULL;
+
+    for (size_t i = 0; i < watch->alert_count; i++) {
+        struct flo_watch_alert *alert = &watch->alerts[i];
+        if (alert->core.state == FLO_ALERT_RESOLVED && strcmp(alert->rule, rule) == 0 &&
+            strcmp(alert->series, series) == 0 && (last == NULL || alert->id > last->id)) {
+            last = alert;
+        }
+    }
+    return last;
+}
 
 static struct flo_watch_alert *find(struct flo_watches *watch, const struct flo_alert_rule *rule,
                                     const char *series)
@@ -17,8 +31,7 @@ static struct flo_watch_alert *find(struct flo_watches *watch, const struct flo_
 
     for (size_t i = 0; i < watch->alert_count; i++) {
         struct flo_watch_alert *alert = &watch->alerts[i];
-        if (strcmp(alert->rule, rule->name) != 0 ||
-            (alert->core.state == FLO_ALERT_RESOLVED && alert->id != 0)) {
+        if (strcmp(alert->rule, rule->name) != 0 || alert->core.state == FLO_ALERT_RESOLVED) {
             continue;
         }
         of_rule++;
@@ -29,10 +42,15 @@ static struct flo_watch_alert *find(struct flo_watches *watch, const struct flo_
     if (of_rule >= FLO_WATCH_SERIES_MAX || watch->alert_count == FLO_WATCH_ALERTS_MAX) {
         return NULL;
     }
+    const struct flo_watch_alert *last = last_of(watch, rule->name, series);
     struct flo_watch_alert *alert = &watch->alerts[watch->alert_count++];
     memset(alert, 0, sizeof(*alert));
     snprintf(alert->rule, sizeof(alert->rule), "%s", rule->name);
     snprintf(alert->series, sizeof(alert->series), "%s", series);
+    if (last != NULL) {
+        alert->core.ended_ms = last->core.ended_ms;
+        alert->core.fires = last->core.fires;
+    }
     return alert;
 }
 
@@ -175,6 +193,43 @@ static void values_of_metric(struct flo_watches *watch, const struct flo_alert_r
 
 /* ---- alerts ---- */
 
+/* Gives an alert that fires its number: that of the alert before it, whose messages
+ * then stay in one order with the new ones, or a new number. */
+static int number(struct flo_controller *controller, struct flo_watch_alert *alert,
+                  struct flo_err *err)
+{
+    struct flo_watch_alert *last = last_of(controller->watch, alert->rule, alert->series);
+
+    if (last == NULL) {
+        return flo_fleet_next(controller->store, "alert", &alert->id, err);
+    }
+    alert->id = last->id;
+    alert->news_first = last->news_first;
+    alert->news_last = last->news_last;
+    alert->is_page = last->is_page;
+    last->id = 0;
+    last->core.state = FLO_ALERT_OK; /* tidy() removes it */
+    return 0;
+}
+
+/* Writes an alert that changed, and its message. */
+static int say(struct flo_controller *controller, struct flo_watch_alert *alert,
+               const struct flo_alert_rule *rule_or_null, enum flo_alert_news news, uint64_t now_ms,
+               struct flo_err *err)
+{
+    bool is_page = rule_or_null != NULL && rule_or_null->is_page;
+
+    flo_controller_say(controller,
+                       alert->core.state == FLO_ALERT_FIRING ? FLO_LOG_WARN : FLO_LOG_INFO, "alert",
+                       "%s%s%s is %s: %g %s", alert->rule, alert->series[0] != '\0' ? " " : "",
+                       alert->series, flo_alert_state_word(alert->core.state), alert->value,
+                       rule_or_null != NULL ? rule_or_null->text : "its rule is gone");
+    FLO_TRY(news == FLO_ALERT_NEWS_NONE
+                ? 0
+                : flo_watch_tell(controller, alert, news, is_page, now_ms, err));
+    return flo_watch_write_alert(controller, alert, err);
+}
+
 static int step(struct flo_controller *controller, const struct flo_watch_rule *watched,
                 struct flo_watch_alert *alert, uint64_t now_ms, struct flo_err *err)
 {
@@ -189,22 +244,12 @@ static int step(struct flo_controller *controller, const struct flo_watch_rule *
     int rv = 0;
 
     if (is_moved && alert->core.state == FLO_ALERT_FIRING && alert->id == 0) {
-        rv = flo_fleet_next(controller->store, "alert", &alert->id, err);
+        rv = number(controller, alert, err);
     }
-    if (is_moved && alert->core.state == FLO_ALERT_RESOLVED) {
-        alert->resolved_ms = now_ms;
-    }
-    if (rv == 0 && (is_moved || news != FLO_ALERT_NEWS_NONE) && alert->id != 0) {
-        flo_controller_say(
-            controller, alert->core.state == FLO_ALERT_FIRING ? FLO_LOG_WARN : FLO_LOG_INFO,
-            "alert", "%s%s%s is %s: %g %s", alert->rule, alert->series[0] != '\0' ? " " : "",
-            alert->series, flo_alert_state_word(alert->core.state), alert->value, rule->text);
-        FLO_TRY(news == FLO_ALERT_NEWS_NONE
-                    ? 0
-                    : flo_watch_tell(controller, watched, alert, news, now_ms, err));
-        rv = flo_watch_write_alert(controller, alert, err);
-    }
-    return rv;
+    FLO_TRY(rv);
+    return (is_moved || news != FLO_ALERT_NEWS_NONE) && alert->id != 0
+               ? say(controller, alert, rule, news, now_ms, err)
+               : 0;
 }
 
 /* Returns when the oldest resolved alert ended if the table is nearly full,
@@ -218,8 +263,8 @@ static uint64_t over_too_many(const struct flo_watches *watch)
          i++) {
         const struct flo_watch_alert *alert = &watch->alerts[i];
         if (alert->core.state == FLO_ALERT_RESOLVED &&
-            (oldest_ms == 0 || alert->resolved_ms < oldest_ms)) {
-            oldest_ms = alert->resolved_ms;
+            (oldest_ms == 0 || alert->core.ended_ms < oldest_ms)) {
+            oldest_ms = alert->core.ended_ms;
         }
     }
     return oldest_ms;
@@ -238,9 +283,10 @@ static int tidy(struct flo_controller *controller, uint64_t now_ms, struct flo_e
     for (size_t i = watch->alert_count; i-- > 0 && rv == 0;) {
         struct flo_watch_alert *alert = &watch->alerts[i];
         bool is_idle = alert->core.state == FLO_ALERT_OK && !alert->has_value;
-        bool is_old = alert->core.state == FLO_ALERT_RESOLVED &&
-                      (alert->resolved_ms + KEPT_MS < now_ms || alert->resolved_ms <= over_ms);
-        if (is_old && alert->id != 0) {
+        bool is_old =
+            alert->core.state == FLO_ALERT_RESOLVED &&
+            (alert->core.ended_ms + FLO_WATCH_KEPT_MS < now_ms || alert->core.ended_ms <= over_ms);
+        if (is_old) {
             snprintf(id, sizeof(id), "%llu", (unsigned long long)alert->id);
             rv = flo_fleet_watch_delete(controller->store, FLO_WATCH_ALERT, id, err);
         }
@@ -251,17 +297,19 @@ static int tidy(struct flo_controller *controller, uint64_t now_ms, struct flo_e
     return rv;
 }
 
-/* Resolves an alert whose rule was deleted or replaced. */
+/* Resolves an alert whose rule was deleted. */
 static int without_rule(struct flo_controller *controller, struct flo_watch_alert *alert,
                         uint64_t now_ms, struct flo_err *err)
 {
     if (alert->core.state == FLO_ALERT_RESOLVED) {
         return 0;
     }
-    alert->core.state = FLO_ALERT_RESOLVED;
-    alert->core.since_ms = now_ms;
-    alert->resolved_ms = now_ms;
-    return alert->id == 0 ? 0 : flo_watch_write_alert(controller, alert, err);
+    if (alert->id == 0) {
+        alert->core.state = FLO_ALERT_OK; /* nobody knows it: tidy() removes it */
+        return 0;
+    }
+    enum flo_alert_news news = flo_alert_end(&alert->core, now_ms);
+    return say(controller, alert, NULL, news, now_ms, err);
 }
 
 static int evaluate(struct flo_controller *controller, const struct flo_samples *samples,

@@ -21,9 +21,11 @@ struct flo_watches {
 
 FLO_MUST_USE int flo_watch_write_alert(struct flo_controller *controller,
                                        const struct flo_watch_alert *alert, struct flo_err *err);
-/* Creates a delivery for each target that wants the alert. */
-FLO_MUST_USE int flo_watch_tell(struct flo_controller *controller,
-                                const struct flo_watch_rule *rule, struct flo_watch_alert *alert,
-                                enum flo_alert_news news, uint64_t now_ms, struct flo_err *err);
+/* Creates a delivery for each target that wants the alert: a page, or no page.  Older
+ * ones that were not sent are passed.  A webhook for pages alone that heard a page
+ * hears the end, too. */
+FLO_MUST_USE int flo_watch_tell(struct flo_controller *controller, struct flo_watch_alert *alert,
+                                enum flo_alert_news news, bool is_page, uint64_t now_ms,
+                                struct flo_err *err);
 
 #endif

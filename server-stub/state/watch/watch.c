@@ -183,13 +183,16 @@ static int load_rule(void *context, const char *id, const char *body)
 
 static json_t *document_of(const struct flo_watch_alert *alert)
 {
+    const struct flo_alert *core = &alert->core;
+
     return json_pack(
-        "{s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:f,s:b,s:s,s:s}", "id", (json_int_t)alert->id, "rule",
-        alert->rule, "series", alert->series, "state", flo_alert_state_word(alert->core.state),
-        "since_ms", (json_int_t)alert->core.since_ms, "fired_ms", (json_int_t)alert->core.fired_ms,
-        "told_ms", (json_int_t)alert->core.told_ms, "resolved_ms", (json_int_t)alert->resolved_ms,
-        "value", alert->value, "acked", (int)alert->core.is_acked, "acked_by", alert->acked_by,
-        "ack_reason", alert->ack_reason);
+        "{s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:f,s:b,s:s,s:s,s:I,s:I}", "id", (json_int_t)alert->id,
+        "rule", alert->rule, "series", alert->series, "state", flo_alert_state_word(core->state),
+        "since_ms", (json_int_t)core->since_ms, "fired_ms", (json_int_t)core->fired_ms, "told_ms",
+        (json_int_t)core->told_ms, "resolved_ms",
+        (json_int_t)(core->state == FLO_ALERT_RESOLVED ? core->ended_ms : 0), "value", alert->value,
+        "acked", (int)core->is_acked, "acked_by", alert->acked_by, "ack_reason", alert->ack_reason,
+        "fires", (json_int_t)core->fires, "held", (json_int_t)core->held);
 }
 
 int flo_watch_write_alert(struct flo_controller *controller, const struct flo_watch_alert *alert,
@@ -201,6 +204,7 @@ int flo_watch_write_alert(struct flo_controller *controller, const struct flo_wa
     json_t *document = document_of(alert);
     json_object_set_new(document, "news_first", json_integer((json_int_t)alert->news_first));
     json_object_set_new(document, "news_last", json_integer((json_int_t)alert->news_last));
+    json_object_set_new(document, "page", json_boolean(alert->is_page));
     return put(controller, FLO_WATCH_ALERT, id, document, err);
 }
 
@@ -228,7 +232,10 @@ static int load_alert(void *context, const char *id, const char *body)
     alert->core.fired_ms = flo_json_number(json, "fired_ms");
     alert->core.told_ms = flo_json_number(json, "told_ms");
     alert->core.is_acked = json_is_true(json_object_get(json, "acked"));
-    alert->resolved_ms = flo_json_number(json, "resolved_ms");
+    alert->core.ended_ms = flo_json_number(json, "resolved_ms");
+    alert->core.fires = (uint32_t)flo_json_number(json, "fires");
+    alert->core.held = (uint32_t)flo_json_number(json, "held");
+    alert->is_page = json_is_true(json_object_get(json, "page"));
     alert->news_first = flo_json_number(json, "news_first");
     alert->news_last = flo_json_number(json, "news_last");
     alert->value = json_number_value(json_object_get(json, "value"));
@@ -597,20 +604,23 @@ json_t *flo_watch_news(const struct flo_controller *controller, const struct flo
     return body;
 }
 
-int flo_watch_tell(struct flo_controller *controller, const struct flo_watch_rule *rule,
-                   struct flo_watch_alert *alert, enum flo_alert_news news, uint64_t now_ms,
-                   struct flo_err *err)
+int flo_watch_tell(struct flo_controller *controller, struct flo_watch_alert *alert,
+                   enum flo_alert_news news, bool is_page, uint64_t now_ms, struct flo_err *err)
 {
     const struct flo_watches *watch = controller->watch;
+    uint64_t passed = 0;
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = flo_watch_news(controller, alert, news, now_ms);
 
     /* A receiver that was down hears the newest message about an alert alone, never an
      * older one after it. */
-    FLO_TRY(flo_fleet_delivery_pass(controller->store, alert->news_first, alert->news_last, err));
+    FLO_TRY(flo_fleet_delivery_pass(controller->store, alert->news_first, alert->news_last, &passed,
+                                    err));
+    alert->is_page = (is_page && news != FLO_ALERT_NEWS_RESOLVED) ||
+                     (alert->is_page && (news != FLO_ALERT_NEWS_FIRING || passed > 0));
     alert->news_first = alert->news_last = 0;
     for (size_t i = 0; i < watch->webhook_count; i++) {
-        if (rule->rule.is_page || !watch->webhooks[i].is_page_only) {
+        if (alert->is_page || !watch->webhooks[i].is_page_only) {
             FLO_TRY(deliver(controller, alert, watch->webhooks[i].id, body, now_ms, err));
         }
     }
@@ -618,4 +628,38 @@ int flo_watch_tell(struct flo_controller *controller, const struct flo_watch_rul
         FLO_TRY(deliver(controller, alert, FLO_WATCH_COMMAND, body, now_ms, err));
     }
     return 0;
+}
+
+/* ---- attempts to deliver ---- */
+
+#define GONE 410 /* status of a receiver that wants no further attempt */
+
+struct flo_fleet_delivery flo_watch_tried(struct flo_controller *controller,
+                                          const struct flo_watch_attempt *attempt, uint64_t now_ms)
+{
+    struct flo_watches *watch = controller->watch;
+    const struct flo_watch_webhook *hook = flo_watch_webhook_find(controller, attempt->target);
+    bool is_taken = attempt->error[0] == '\0';
+    uint64_t failed = attempt->failed + (is_taken ? 0 : 1);
+    uint64_t wait_ms = flo_alert_pause_ms(failed, attempt->asked_ms);
+    bool is_dead = wait_ms == 0 || attempt->status == GONE;
+
+    if (!is_taken && attempt->asked_ms > 0 && hook != NULL) {
+        watch->webhooks[hook - watch->webhooks].rests_until_ms = now_ms + wait_ms;
+    }
+    return (struct flo_fleet_delivery){.number = attempt->number,
+                                       .target = attempt->target,
+                                       .state = is_taken  ? FLO_DELIVERY_SENT
+                                                : is_dead ? FLO_DELIVERY_DEAD
+                                                          : FLO_DELIVERY_WAITING,
+                                       .error = attempt->error,
+                                       .failed = failed,
+                                       .next_at_ms = now_ms + wait_ms};
+}
+
+bool flo_watch_rests(const struct flo_controller *controller, const char *target, uint64_t now_ms)
+{
+    const struct flo_watch_webhook *hook = flo_watch_webhook_find(controller, target);
+
+    return hook != NULL && now_ms < hook->rests_until_ms;
 }

@@ -15,7 +15,8 @@ struct flo_controller;
 #define FLO_WATCH_SERIES_MAX 32
 #define FLO_WATCH_ALERTS_MAX 512
 #define FLO_WATCH_WEBHOOKS_MAX 16
-#define FLO_WATCH_EVERY_MS 15000 /* between two evaluations */
+#define FLO_WATCH_EVERY_MS 15000                           /* between two evaluations */
+#define FLO_WATCH_KEPT_MS (UINT64_C(7) * 24 * 3600 * 1000) /* an ended alert is kept so long */
 
 struct flo_watch_rule {
     struct flo_alert_rule rule;
@@ -26,7 +27,8 @@ struct flo_watch_rule {
     char silence_reason[257];
 };
 /* State of an alert rule on one series.  It is in memory from the first bad
- * value on, or while the rule has a counter on the series. */
+ * value on, or while the rule has a counter on the series.  A series that fires
+ * again while the alert before it is kept is the same alert. */
 struct flo_watch_alert {
     uint64_t id; /* number of the alert; 0: the rule never fired */
     char rule[FLO_NAME_MAX + 1];
@@ -38,7 +40,7 @@ struct flo_watch_alert {
     struct flo_alert_increase increase, per_increase;
     char acked_by[65];
     char ack_reason[257];
-    uint64_t resolved_ms;
+    bool is_page;                   /* a webhook for pages alone was notified */
     uint64_t news_first, news_last; /* deliveries of its newest message; 0: none */
 };
 struct flo_watch_webhook {
@@ -47,6 +49,7 @@ struct flo_watch_webhook {
     char secret[65];
     bool is_page_only;
     uint64_t created_ms;
+    uint64_t rests_until_ms; /* wall clock until which the receiver asked for no message */
 };
 struct flo_watches;
 extern const struct flo_transaction_part flo_watch_part;
@@ -105,5 +108,22 @@ FLO_MUST_USE int flo_watch_webhook_delete(struct flo_controller *controller, con
 const struct flo_watch_webhook *flo_watch_webhook_at(const struct flo_watches *watch, size_t place);
 const struct flo_watch_webhook *flo_watch_webhook_find(const struct flo_controller *controller,
                                                        const char *id);
+
+/* ---- attempts to deliver ---- */
+
+struct flo_watch_attempt {
+    uint64_t number; /* number of the delivery */
+    const char *target;
+    const char *error; /* "": the receiver took the message */
+    int status;        /* status of the receiver's answer; 0: it gave none */
+    uint64_t failed;   /* attempts before this one */
+    uint64_t asked_ms; /* pause that the receiver asked for; 0: none */
+};
+/* Returns what becomes of the delivery after an attempt.  A receiver that asked for a
+ * pause gets no message, also no other, until it is over. */
+struct flo_fleet_delivery flo_watch_tried(struct flo_controller *controller,
+                                          const struct flo_watch_attempt *attempt, uint64_t now_ms);
+/* Tells whether a target is in the pause for which its receiver asked. */
+bool flo_watch_rests(const struct flo_controller *controller, const char *target, uint64_t now_ms);
 
 #endif

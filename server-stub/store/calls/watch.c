@@ -123,14 +123,14 @@ int flo_fleet_delivery_tried(struct flo_fleet_store *store,
 }
 
 int flo_fleet_delivery_pass(struct flo_fleet_store *store, uint64_t first, uint64_t last,
-                            struct flo_err *err)
+                            uint64_t *count, struct flo_err *err)
 {
     return flo_fleet_update(
         store, FLO_TABLE_DELIVERY, CHANGES(set_text(FLO_FIELD_DELIVERY_STATE, FLO_DELIVERY_PASSED)),
         MATCHES(number_how(FLO_FIELD_DELIVERY_NUMBER, FLO_MATCH_FROM, first),
                 number_how(FLO_FIELD_DELIVERY_NUMBER, FLO_MATCH_UP_TO, last),
                 text_how(FLO_FIELD_DELIVERY_STATE, FLO_MATCH_IS_NOT, FLO_DELIVERY_SENT)),
-        NULL, err);
+        count, err);
 }
 
 struct deliveries {
@@ -154,7 +154,7 @@ static int take_delivery(void *context, const struct flo_row *row)
     return deliveries->fn(deliveries->context, &delivery);
 }
 
-int flo_fleet_delivery_due(struct flo_fleet_store *store, uint64_t now_ms, uint64_t limit,
+int flo_fleet_delivery_due(struct flo_fleet_store *store, const char *target, uint64_t now_ms,
                            flo_fleet_delivery_fn fn, void *context, struct flo_err *err)
 {
     struct deliveries deliveries = {fn, context};
@@ -163,9 +163,10 @@ int flo_fleet_delivery_due(struct flo_fleet_store *store, uint64_t now_ms, uint6
         store,
         &(struct flo_query){.table = FLO_TABLE_DELIVERY,
                             WHERE(text_is(FLO_FIELD_DELIVERY_STATE, FLO_DELIVERY_WAITING),
+                                  text_is(FLO_FIELD_DELIVERY_TARGET, target),
                                   number_how(FLO_FIELD_DELIVERY_NEXT_AT, FLO_MATCH_UP_TO, now_ms)),
                             SORTED(UP(DELIVERY_NUMBER)),
-                            .limit = limit},
+                            .limit = 1},
         take_delivery, &deliveries, err);
 }
 

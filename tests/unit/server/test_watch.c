@@ -1,4 +1,5 @@
-/* Alerts in memory: one that comes and goes leaves no other out. */
+/* Alerts in memory, and what their receivers hear. */
+#include "unit/dice.h"
 #include "unit/server/world.h"
 
 #include "server-stub/state/watch/memory.h"
@@ -33,13 +34,21 @@ static size_t fired(struct world *world, const char *rule)
     return count;
 }
 
-static void an_alert_that_comes_and_goes_leaves_no_other_out(void **state)
+/* Other devices take too much all the time, each for a while. */
+static void alerts_that_come_and_go_leave_no_other_out(void **state)
 {
     struct world *world = *state;
     uint64_t now_ms = 1000;
+    char device[16];
 
     for (int i = 0; i < 600; i++) {
-        look(world, true, false, now_ms += 1000);
+        struct flo_samples samples = {0};
+        snprintf(device, sizeof(device), "d-%d", i);
+        flo_samples_add(&samples, FLO_EXPOSED_OVER_SHARE, (const char *const[]){device, "messages"},
+                        1);
+        assert_int_equal(
+            flo_watch_evaluate(world->controller, &samples, now_ms += 1000, &world->err), 0);
+        flo_samples_deinit(&samples);
         look(world, false, false, now_ms += 1000);
         look(world, false, false, now_ms += TEN_MINUTES / 2);
     }
@@ -50,7 +59,7 @@ static void an_alert_that_comes_and_goes_leaves_no_other_out(void **state)
     assert_int_equal(fired(world, "broker-gone"), 1);
 }
 
-/* ---- a receiver that is down now and then ---- */
+/* ---- receivers that are down now and then ---- */
 
 static void begin(struct world *world)
 {
@@ -62,122 +71,350 @@ static void commit(struct world *world)
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
-#define ALERTS 3000
+#define HOUR UINT64_C(3600000)
+#define OUTAGES 1000
+#define ALERTS 2000
+#define MESSAGES 40000
+#define RECEIVERS 3 /* a webhook, one for pages alone, the alert command */
 
 struct receiver {
-    struct world *world;
+    char target[FLO_NAME_MAX + 1];
     bool is_up;
-    bool answers; /* a message that it took is told as failed: its answer was lost */
+    bool loses;        /* the answer to a message that it took is lost */
+    uint64_t asked_ms; /* Retry-After of one that is down; 0: none */
+    uint64_t rests_until_ms;
+    char last[ALERTS][16];    /* the newest word about each alert */
+    uint64_t numbers[ALERTS]; /* number of that word */
+};
+
+struct story {
+    struct world *world;
     uint64_t now_ms;
-    struct flo_fleet_delivery next; /* that is due; number 0: none */
+    bool is_calm; /* nothing happens during an attempt */
+    struct receiver receivers[RECEIVERS];
+    uint32_t bodies[MESSAGES]; /* checksum of each message; 0: nobody heard it */
+    struct flo_fleet_delivery next;
     char body[4096];
-    char last[ALERTS][16]; /* the newest word about each alert */
-    uint64_t numbers[ALERTS];
 };
 
 static int take_due(void *context, const struct flo_fleet_delivery *delivery)
 {
-    struct receiver *receiver = context;
+    struct story *story = context;
 
-    if (receiver->next.number == 0) {
-        receiver->next = *delivery;
-        snprintf(receiver->body, sizeof(receiver->body), "%s", delivery->body);
-    }
+    story->next = *delivery;
+    snprintf(story->body, sizeof(story->body), "%s", delivery->body);
     return 0;
 }
 
-static void hear(struct receiver *receiver)
+static const struct flo_watch_alert *alert_of(struct world *world, uint64_t id)
 {
-    json_t *body = json_loads(receiver->body, 0, NULL);
-    size_t alert = (size_t)json_integer_value(json_object_get(body, "alert"));
-    const char *news = json_string_value(json_object_get(body, "news"));
+    const struct flo_watches *watch = world->controller->watch;
 
-    assert_true(alert < ALERTS && news != NULL);
-    assert_true(receiver->numbers[alert] <= receiver->next.number);
-    receiver->numbers[alert] = receiver->next.number;
-    snprintf(receiver->last[alert], sizeof(receiver->last[alert]), "%s", news);
+    for (size_t i = 0; i < watch->alert_count; i++) {
+        if (watch->alerts[i].id == id) {
+            return &watch->alerts[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_over(struct world *world, uint64_t id)
+{
+    const struct flo_watch_alert *alert = alert_of(world, id);
+
+    return alert == NULL || alert->core.state == FLO_ALERT_RESOLVED;
+}
+
+static void hear(struct story *story, struct receiver *receiver)
+{
+    json_t *body = json_loads(story->body, 0, NULL);
+    size_t id = (size_t)json_integer_value(json_object_get(body, "alert"));
+    const char *news = json_string_value(json_object_get(body, "news"));
+    uint64_t number = story->next.number;
+    uint32_t sum = flo_crc32c(1, story->body, strlen(story->body)) | 1;
+
+    assert_true(id < ALERTS && number < MESSAGES && news != NULL);
+    assert_true(story->now_ms >= receiver->rests_until_ms);
+    assert_true(receiver->numbers[id] <= number);                            /* in order */
+    assert_true(story->bodies[number] == 0 || story->bodies[number] == sum); /* the same */
+    assert_true(strcmp(news, "resolved") == 0 || !is_over(story->world, id));
+    story->bodies[number] = sum;
+    receiver->numbers[id] = number;
+    snprintf(receiver->last[id], sizeof(receiver->last[id]), "%s", news);
     json_decref(body);
 }
 
-/* One attempt, as of the sender.  false: nothing is due. */
-static bool attempt(struct receiver *receiver)
+/* One evaluation of the rules: which of four devices take too much, and whether the
+ * broker is gone. */
+static void evaluate(struct story *story)
 {
-    struct flo_controller *controller = receiver->world->controller;
-    struct flo_err *err = &receiver->world->err;
+    static const char *const devices[] = {"d-1", "d-2", "d-3", "d-4"};
+    struct flo_samples samples = {0};
 
-    receiver->next.number = 0;
+    for (size_t i = 0; i < FLO_COUNT(devices); i++) {
+        if (dice(2 + (uint32_t)i) == 0) {
+            flo_samples_add(&samples, FLO_EXPOSED_OVER_SHARE,
+                            (const char *const[]){devices[i], "messages"}, 1);
+        }
+    }
+    flo_samples_add(&samples, FLO_EXPOSED_BROKER, NULL, dice(3) != 0);
     assert_int_equal(
-        flo_fleet_delivery_due(controller->store, receiver->now_ms, 8, take_due, receiver, err), 0);
-    struct flo_fleet_delivery tried = receiver->next;
-    if (tried.number == 0) {
+        flo_watch_evaluate(story->world->controller, &samples, story->now_ms, &story->world->err),
+        0);
+    flo_samples_deinit(&samples);
+}
+
+/* One attempt, as of the sender.  false: nothing is due. */
+static bool attempt(struct story *story, struct receiver *receiver)
+{
+    struct flo_controller *controller = story->world->controller;
+    struct flo_err *err = &story->world->err;
+
+    story->next.number = 0;
+    if (!flo_watch_rests(controller, receiver->target, story->now_ms)) {
+        assert_int_equal(flo_fleet_delivery_due(controller->store, receiver->target, story->now_ms,
+                                                take_due, story, err),
+                         0);
+    }
+    if (story->next.number == 0) {
         return false;
     }
+    struct flo_watch_attempt tried = {.number = story->next.number,
+                                      .target = receiver->target,
+                                      .failed = story->next.failed,
+                                      .error = "it answered 503",
+                                      .status = 503};
     if (receiver->is_up) {
-        hear(receiver);
+        hear(story, receiver);
+        tried.error = receiver->loses ? "no answer" : "";
+    } else if (receiver->asked_ms > 0 && strcmp(receiver->target, FLO_WATCH_COMMAND) != 0) {
+        tried.asked_ms = receiver->asked_ms;
+        receiver->rests_until_ms =
+            story->now_ms + (receiver->asked_ms < HOUR ? receiver->asked_ms : HOUR);
     }
-    bool is_sent = receiver->is_up && receiver->answers;
-    tried.failed += is_sent ? 0 : 1;
-    uint64_t pause_ms = flo_alert_pause_ms(tried.failed, 0);
-    tried.state = is_sent         ? FLO_DELIVERY_SENT
-                  : pause_ms == 0 ? FLO_DELIVERY_DEAD
-                                  : FLO_DELIVERY_WAITING;
-    tried.error = "";
-    tried.next_at_ms = receiver->now_ms + pause_ms;
-    begin(receiver->world);
-    assert_int_equal(flo_fleet_delivery_tried(controller->store, &tried, err), 0);
-    commit(receiver->world);
+    if (!story->is_calm && dice(8) == 0) { /* meanwhile */
+        evaluate(story);
+    }
+    struct flo_fleet_delivery ends = flo_watch_tried(controller, &tried, story->now_ms);
+    assert_true(ends.next_at_ms <= story->now_ms + HOUR);
+    begin(story->world);
+    assert_int_equal(flo_fleet_delivery_tried(controller->store, &ends, err), 0);
+    commit(story->world);
     return true;
 }
 
-static uint32_t draw(uint32_t below)
+/* Somebody silences a rule or ends that, deletes it, makes it again as a page or as a
+ * ticket, or a change of the database is rolled back. */
+static void person(struct story *story)
 {
-    static uint32_t seed = 7;
+    static const char *const rules[] = {"device-greedy", "broker-gone"};
+    struct flo_controller *controller = story->world->controller;
+    struct flo_err *err = &story->world->err;
+    const char *rule = rules[dice(2)], *name, *text = NULL;
+    json_t *json = NULL;
+    uint32_t deed = dice(5);
 
-    seed = seed * 1664525 + 1013904223;
-    return (uint32_t)(((uint64_t)seed * below) >> 32);
+    for (size_t i = 0; text == NULL || strcmp(name, rule) != 0; i++) {
+        text = flo_alert_default(i, &name);
+    }
+    begin(story->world);
+    if (flo_watch_rule_find(controller, rule) == NULL || deed == 0) {
+        assert_int_equal(flo_json_parse(text, strlen(text), 4096, &json, err), 0);
+        json_object_set_new(json, "severity", json_string(dice(2) == 0 ? "page" : "ticket"));
+        assert_int_equal(flo_watch_rule_set(controller, rule, json, err), 0);
+        json_decref(json);
+    } else if (deed == 1) {
+        assert_int_equal(flo_watch_rule_delete(controller, rule, err), 0);
+    } else {
+        uint64_t until_ms = deed == 2 ? 0 : story->now_ms + HOUR;
+        assert_int_equal(flo_watch_silence(controller, rule, until_ms, "me", "why", err), 0);
+    }
+    if (deed == 4) {
+        flo_controller_cancel(controller);
+    } else {
+        commit(story->world);
+    }
+}
+
+/* All receivers are there until nothing is left: the newest word of each about each
+ * alert is its state.  Returns how many words are that it fires. */
+static size_t compare(struct story *story)
+{
+    uint64_t again;
+    size_t firing = 0;
+
+    story->is_calm = true;
+    for (int hours = 0; hours < 3; hours++) {
+        for (size_t i = 0; i < RECEIVERS; i++) {
+            struct receiver *receiver = &story->receivers[i];
+            receiver->is_up = true;
+            receiver->loses = false;
+            begin(story->world); /* an operator plays again what was given up */
+            assert_int_equal(flo_fleet_delivery_replay(story->world->controller->store,
+                                                       receiver->target, story->now_ms, &again,
+                                                       &story->world->err),
+                             0);
+            commit(story->world);
+            while (attempt(story, receiver)) {
+            }
+        }
+        story->now_ms += HOUR;
+    }
+    for (size_t id = 1; id < ALERTS; id++) {
+        const struct flo_watch_alert *alert = alert_of(story->world, id);
+        for (size_t i = 0; i < RECEIVERS; i++) {
+            const char *last = story->receivers[i].last[id];
+            bool fires = last[0] != '\0' && strcmp(last, "resolved") != 0;
+            bool is_told = !is_over(story->world, id) && alert->core.told_ms != 0;
+            bool wants = i != 1 || (is_told && alert->is_page);
+            if (fires != (is_told && wants)) {
+                fail_msg("alert %zu: %s heard `%s`, it is %s", id, story->receivers[i].target, last,
+                         is_told ? "firing" : "over");
+            }
+            firing += fires;
+        }
+    }
+    story->is_calm = false;
+    return firing;
+}
+
+static void open_story(struct story *story, struct world *world)
+{
+    struct flo_watch_webhook hook;
+
+    dice_begin();
+    story->world = world;
+    story->now_ms = HOUR;
+    begin(world);
+    for (size_t i = 0; i < RECEIVERS - 1; i++) {
+        assert_int_equal(flo_watch_webhook_add(world->controller, "https://localhost/", i == 1,
+                                               &hook, &world->err),
+                         0);
+        snprintf(story->receivers[i].target, sizeof(hook.id), "%s", hook.id);
+    }
+    commit(world);
+    flo_watch_use_command(world->controller->watch, true);
+    snprintf(story->receivers[RECEIVERS - 1].target, sizeof(hook.id), "%s", FLO_WATCH_COMMAND);
+}
+
+/* Outages of minutes, of hours, some of days, and few that are longer than the attempts
+ * go on. */
+static uint64_t outage_ms(void)
+{
+    uint32_t kind = dice(40);
+
+    return kind == 0  ? HOUR * (24 * 8 + dice(48))
+           : kind < 4 ? HOUR * (1 + dice(70))
+                      : HOUR * (1 + dice(180)) / 60;
 }
 
 static void the_last_word_about_an_alert_is_its_state(void **state)
 {
-    struct receiver *receiver = calloc(1, sizeof(*receiver));
-    struct world *world = *state;
-    const struct flo_watch_alert *alert;
-    uint64_t again = 0;
+    struct story *story = calloc(1, sizeof(*story));
+    size_t firing = 0;
 
-    receiver->world = world;
-    receiver->now_ms = 1000;
-    flo_watch_use_command(world->controller->watch, true);
-    for (int outage = 0; outage < 1000; outage++) {
-        receiver->is_up = outage % 2 == 0;
-        receiver->answers = draw(3) != 0;
-        for (uint32_t turns = 1 + draw(6); turns > 0; turns--) {
-            look(world, draw(2) == 0, false, receiver->now_ms += 1000 * (1 + draw(400)));
-            while (draw(5) != 0 && attempt(receiver)) {
-            }
-        }
-        if (draw(50) == 0) { /* an operator plays again what was given up */
-            begin(world);
-            assert_int_equal(flo_fleet_delivery_replay(world->controller->store, "command",
-                                                       receiver->now_ms, &again, &world->err),
-                             0);
-            commit(world);
-        }
-        if (outage % 10 == 0) { /* here it stays up until nothing is left */
-            receiver->is_up = receiver->answers = true;
-            for (int hours = 0; hours < 3; hours++) {
-                while (attempt(receiver)) {
+    open_story(story, *state);
+    for (int outage = 0; outage < OUTAGES; outage++) {
+        struct receiver *down = &story->receivers[dice(RECEIVERS)];
+        uint64_t step_ms, ends_ms = story->now_ms + outage_ms();
+        down->is_up = false;
+        down->asked_ms = dice(2) == 0 ? 0 : 1000 * (uint64_t)dice(100000);
+        step_ms = (ends_ms - story->now_ms) / (1 + dice(40)) + 15000;
+        for (; story->now_ms < ends_ms; story->now_ms += step_ms) {
+            evaluate(story);
+            for (size_t i = 0; i < RECEIVERS; i++) {
+                while (dice(4) != 0 && attempt(story, &story->receivers[i])) {
                 }
-                receiver->now_ms += 3600000;
             }
-            for (size_t i = 0; (alert = flo_watch_alert_at(world->controller, i)) != NULL; i++) {
-                bool is_over = alert->core.state == FLO_ALERT_RESOLVED;
-                const char *last = receiver->last[alert->id];
-                assert_true(is_over ? strcmp(last, "") == 0 || strcmp(last, "resolved") == 0
-                                    : strcmp(last, "resolved") != 0);
+            if (dice(30) == 0) {
+                person(story);
             }
+        }
+        for (size_t i = 0; i < RECEIVERS; i++) {
+            story->receivers[i].loses = dice(4) == 0;
+            story->receivers[i].is_up = story->receivers[i].is_up || dice(3) != 0;
+        }
+        if (outage % 5 == 4) {
+            firing += compare(story);
         }
     }
-    free(receiver);
+    assert_true(firing > OUTAGES / 5);
+    free(story);
+}
+
+static void a_message_waits_for_the_messages_of_no_other_receiver(void **state)
+{
+    struct story *story = calloc(1, sizeof(*story));
+    struct receiver *one;
+
+    open_story(story, *state);
+    one = &story->receivers[0];
+    story->receivers[2].is_up = true;
+    one->asked_ms = HOUR;
+    for (int i = 0; i < 200; i++, story->now_ms += 15000) {
+        evaluate(story);
+    }
+    assert_true(attempt(story, one));
+    assert_false(attempt(story, one)); /* it asked for an hour, for each message */
+    assert_true(attempt(story, &story->receivers[2]));
+    story->now_ms += HOUR;
+    one->is_up = true;
+    assert_true(attempt(story, one));
+    free(story);
+}
+
+/* ---- an alert that flaps ---- */
+
+struct told {
+    size_t count;
+    json_t *last; /* the newest message */
+};
+
+static int take_told(void *context, const struct flo_fleet_delivery *delivery)
+{
+    struct told *told = context;
+
+    if (strstr(delivery->body, "\"device-greedy\"") != NULL && told->count++ == 0) {
+        told->last = json_loads(delivery->body, 0, NULL);
+    }
+    return 0;
+}
+
+/* Counts the messages about the rule, and compares members of the newest one. */
+static size_t told(struct world *world, const char *news, json_int_t fires, json_int_t held_min)
+{
+    struct told told = {0};
+
+    assert_int_equal(flo_fleet_delivery_list(world->controller->store, "command", UINT64_MAX, 1000,
+                                             take_told, &told, &world->err),
+                     0);
+    assert_string_equal(json_string_value(json_object_get(told.last, "news")), news);
+    assert_int_equal(json_integer_value(json_object_get(told.last, "alert")), 1);
+    assert_int_equal(json_integer_value(json_object_get(told.last, "fires")), fires);
+    assert_true(json_integer_value(json_object_get(told.last, "held")) >= held_min);
+    json_decref(told.last);
+    return told.count;
+}
+
+/* Two minutes of each twelve are bad, for a day: 240 messages without its history. */
+static void an_alert_that_flaps_is_damped_and_says_how_often(void **state)
+{
+    struct world *world = *state;
+    uint64_t now_ms = HOUR;
+
+    flo_watch_use_command(world->controller->watch, true);
+    for (int i = 0; i < 24 * 240; i++, now_ms += 15000) {
+        look(world, i % 48 < 8, false, now_ms);
+    }
+    assert_int_equal(told(world, "firing", 3, 0), 5);
+    for (int i = 0; i < 240; i++, now_ms += 15000) {
+        look(world, false, false, now_ms);
+    }
+    assert_int_equal(told(world, "resolved", 3, 100), 6);
+    assert_int_equal(fired(world, "device-greedy"), 1);
+    now_ms += 24 * HOUR; /* it has no history then */
+    look(world, true, false, now_ms);
+    assert_int_equal(told(world, "firing", 1, 0), 7);
 }
 
 /* ---- bounds ---- */
@@ -234,8 +471,12 @@ int main(void)
                                         world_teardown),
         cmocka_unit_test_setup_teardown(the_last_word_about_an_alert_is_its_state, world_setup,
                                         world_teardown),
-        cmocka_unit_test_setup_teardown(an_alert_that_comes_and_goes_leaves_no_other_out,
+        cmocka_unit_test_setup_teardown(a_message_waits_for_the_messages_of_no_other_receiver,
                                         world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(an_alert_that_flaps_is_damped_and_says_how_often,
+                                        world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(alerts_that_come_and_go_leave_no_other_out, world_setup,
+                                        world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
