@@ -16,10 +16,13 @@ import threading
 
 import pytest
 
+import draw
 from controller_parts import (BIN, ROOT, Controller, Device, Publisher, run,
                               start)
 from waits import HANG_S, same, until, wall_s
 
+RANDOM = draw.dice("outages")
+draw.say("outages")
 DEPLOY = os.path.join(ROOT, "deploy")
 RULES = os.path.join(DEPLOY, "prometheus", "flotilla.rules.yml")
 
@@ -116,17 +119,23 @@ class Receiver:
             "subjectAltName=DNS:localhost")
         self.heals = threading.Event()
         self.came = []
+        self.taken = []  # bodies that were answered with 200
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.came.append((self.path, self.headers, body))
-                status = {"/error": 500, "/moved": 302, "/gone": 410}.get(
-                    self.path, 200)
+                status = {"/error": 500, "/moved": 302, "/gone": 410,
+                          "/busy": 503, "/later": 503}.get(self.path, 200)
                 if self.path == "/hang":
                     receiver.heals.wait(HANG_S)
-                self.send_response(200 if receiver.heals.is_set() else status)
+                status = 200 if receiver.heals.is_set() else status
+                if status == 200:
+                    receiver.taken.append((self.path, json.loads(body)))
+                self.send_response(status)
+                self.send_header("Retry-After", "7200" if self.path ==
+                                 "/later" else "1")
                 self.send_header("Location", "https://localhost:1/")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -149,6 +158,18 @@ class Receiver:
 
     def bodies(self, path):
         return [json.loads(b) for p, _, b in self.came if p == path]
+
+    def words(self, path):
+        """Number, alert and news of each message that was taken."""
+        return [(int(b["id"][2:]), b["alert"], b["news"])
+                for p, b in self.taken if p == path]
+
+    def check_bytes(self):
+        """An id that comes again is the same message."""
+        known = {}
+        for _, headers, body in self.came:
+            name = headers["Flotilla-Delivery"]
+            assert known.setdefault(name, body) == body, (known[name], body)
 
     def news(self, path):
         """News of each delivery, however often it came."""
@@ -189,18 +210,18 @@ def ask(controller, method, path, body=None, status=200):
     return answer.json
 
 
-def watch_devices(controller, above, **more):
+def watch_devices(controller, above, rule="no-devices", **more):
     """A rule that is bad at once, or well at once."""
-    return ask(controller, "PUT", "/v1/alert-rules/no-devices",
+    return ask(controller, "PUT", "/v1/alert-rules/" + rule,
                dict({"metric": "flotilla_devices", "above": above,
                      "keep_ms": 0, "severity": "page", "text": "devices"},
                     **more))
 
 
-def alerts(controller, everything=False):
+def alerts(controller, everything=False, rule="no-devices"):
     return [a for a in ask(controller, "GET", "/v1/alerts" +
                            ("?all=true" if everything else ""))["items"]
-            if a["rule"] == "no-devices"]
+            if a["rule"] == rule]
 
 
 def hook(controller, receiver, path):
@@ -211,6 +232,11 @@ def hook(controller, receiver, path):
 def deliveries(controller, made):
     return ask(controller, "GET", "/v1/webhooks/%s/deliveries" %
                made["id"])["items"]
+
+
+def waiting(controller, made):
+    return [d for d in deliveries(controller, made)
+            if d["state"] == "waiting"]
 
 
 def check_signature(secret, headers, body, since):
@@ -281,6 +307,54 @@ def test_news_outlive_bad_receivers_and_a_killed_controller(watched, receiver):
     until("a mail", lambda: '"news":"firing"' in mails(), mails)
 
 
+def test_a_receiver_that_was_down_ends_with_the_state(watched, receiver):
+    """A dozen outages; tests/unit/server/test_watch.c plays a thousand."""
+    hooks = [hook(watched, receiver, path) for path in ("/busy", "/well")]
+    for n in range(12):
+        rule, fires = "rule-%d" % n, False
+        receiver.heals.clear()
+        for _ in range(RANDOM.randint(1, 4)):  # it flaps when it fires thrice
+            fires = not fires
+            watch_devices(watched, -1 if fires else 1000, rule)
+            until("the change", lambda: same(
+                bool(alerts(watched, rule=rule)), fires))
+        if RANDOM.random() < 0.3:
+            watched.stop(signal.SIGKILL)
+            watched.start(*watched.flags)
+        else:
+            until("an attempt", lambda: [b for b in receiver.bodies("/busy")
+                                         if b["rule"] == rule])
+        receiver.heals.set()
+        until("nothing waits", lambda: not any(
+            waiting(watched, made) for made in hooks))
+        alert = alerts(watched, True, rule)
+        assert len(alert) == 1, "a series that fires again is the same alert"
+        for path in ("/busy", "/well"):
+            words = [word for word in receiver.words(path)
+                     if word[1] == alert[0]["id"]]
+            assert words == sorted(words), words
+            assert (words[-1][2] != "resolved") == fires, words
+    receiver.check_bytes()
+
+
+def test_a_receiver_that_asks_for_a_pause_gets_it(watched, receiver):
+    later = hook(watched, receiver, "/later")
+    watch_devices(watched, -1)
+    until("an attempt", lambda: deliveries(watched, later)[0]["failed"] == 1)
+    tried = deliveries(watched, later)[0]
+    assert tried["next_at_ms"] >= tried["at_ms"] + 3600000, tried
+    assert tried["next_at_ms"] < tried["at_ms"] + 7200000, "an hour at most"
+    well = hook(watched, receiver, "/well")
+    for n in range(3):
+        ask(watched, "PUT", "/v1/alert-rules/more-%d" % n,
+            {"metric": "flotilla_devices", "above": -1})
+    until("the other receiver's", lambda: same(
+        len(receiver.words("/well")), 3))
+    assert [d["state"] for d in deliveries(watched, later)] == ["waiting"] * 4
+    assert len(receiver.bodies("/later")) == 1
+    assert len(deliveries(watched, well)) == 3
+
+
 def test_a_store_that_fails_is_told_from_memory(watched, receiver):
     """No row of an alert can be written then."""
     ask(watched, "PUT", "/v1/alert-rules/store-failing",
@@ -299,6 +373,7 @@ def test_a_store_that_fails_is_told_from_memory(watched, receiver):
     assert len({b["id"] for b in receiver.bodies("/error")}) == 1
     # Who answers late, on a slow machine, gets the same once more.
     assert len({b["id"] for b in receiver.bodies("/well")}) == 1
+    receiver.check_bytes()
     watched.stop(signal.SIGKILL)
 
 

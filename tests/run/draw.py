@@ -97,6 +97,7 @@ ROWS = {
     "allocations": (SEED, "e2e_starved", "", lambda: None, "allocations that fail"),
     "texts": (SEED, "e2e_chat_page", "", lambda: None, "texts of a model"),
     "gone": (SEED, "e2e_gone_clients", "", lambda: None, "clients that go"),
+    "outages": (SEED, "e2e_alerts", "", lambda: None, "outages of a receiver of alerts"),
     "old-states": (SEED, "e2e_old_state", "", lambda: None, "copies of a state that come back"),
     "link-ends": (SEED, "e2e_link_ends", "", lambda: None, "ends of a link to the broker"),
     "interrupts": ((1, 10), "lane_interrupts", "", lambda: None, "interrupted commands"),

@@ -126,14 +126,18 @@ static void send_due_to(struct flo_watching *watching, const char *target)
 }
 
 /* Sends the oldest delivery that is due to each target, but only durable ones, so that
- * a delivery keeps its id even after a crash. */
+ * a delivery keeps its id even after a crash.  Sends none while the end of an attempt
+ * cannot be stored, since the same delivery would be due again at once. */
 static void send_due(struct flo_watching *watching)
 {
-    const struct flo_controller *controller = watching->rest->controller;
+    struct flo_controller *controller = watching->rest->controller;
     const struct flo_watches *watch = controller->watch;
     const struct flo_watch_webhook *hook;
+    struct flo_err failed = {0};
 
-    if (flo_fleet_durable(controller->store, NULL) < flo_fleet_committed(controller->store)) {
+    flo_controller_takes_changes(controller, &failed);
+    if (failed.code != 0 ||
+        flo_fleet_durable(controller->store, NULL) < flo_fleet_committed(controller->store)) {
         return;
     }
     for (size_t i = 0; (hook = flo_watch_webhook_at(watch, i)) != NULL; i++) {
