@@ -98,6 +98,7 @@ ROWS = {
     "texts": (SEED, "e2e_chat_page", "", lambda: None, "texts of a model"),
     "gone": (SEED, "e2e_gone_clients", "", lambda: None, "clients that go"),
     "outages": (SEED, "e2e_alerts", "", lambda: None, "outages of a receiver of alerts"),
+    "walks": (SEED, "test_walks", "", lambda: None, "changes of a list that is paged"),
     "old-states": (SEED, "e2e_old_state", "", lambda: None, "copies of a state that come back"),
     "link-ends": (SEED, "e2e_link_ends", "", lambda: None, "ends of a link to the broker"),
     "interrupts": ((1, 10), "lane_interrupts", "", lambda: None, "interrupted commands"),

@@ -1,5 +1,7 @@
 /* Lists that are paged while their rows move: each device that is there throughout
- * comes once.  FLOTILLA_WALKS="10000 100 1000": devices, walks, pages' limit. */
+ * comes once.  FLOTILLA_PART=all: 10,000 devices and 100 walks; else a part that
+ * FLOTILLA_SEED draws. */
+#include "tests/unit/dice.h"
 #include "tests/unit/server/rest_world.h"
 
 #include <jansson.h>
@@ -7,14 +9,6 @@
 #include "server-stub/store/fleet.h"
 
 static size_t devices = 200, walks = 18, limit = 23;
-
-static uint32_t draw(uint32_t below)
-{
-    static uint32_t seed = 1;
-
-    seed = seed * 1664525 + 1013904223;
-    return (uint32_t)(((uint64_t)seed * below) >> 32);
-}
 
 static const char *const orders[] = {"name",      "-name",      "site,-name",
                                      "condition", "-last_seen", "-label.rack,site"};
@@ -40,10 +34,11 @@ static void add(struct world *world, size_t i)
 
 static int open_fleet(void **state)
 {
-    const char *wish = getenv("FLOTILLA_WALKS");
-
-    if (wish != NULL && sscanf(wish, "%zu %zu %zu", &devices, &walks, &limit) != 3) {
-        return -1;
+    dice_begin();
+    if (dice_plays_all()) {
+        devices = 10000;
+        walks = 100;
+        limit = 1000;
     }
     assert_int_equal(open_rest(state), 0);
     begin(*state);
@@ -59,8 +54,8 @@ static int open_fleet(void **state)
 static void change(struct world *world, struct row *rows, size_t *next)
 {
     char id[37], call[96], body[96];
-    uint32_t kind = draw(12);
-    size_t i = draw((uint32_t)devices);
+    uint32_t kind = dice(12);
+    size_t i = dice((uint32_t)devices);
 
     id_of(i, id);
     snprintf(call, sizeof(call), "PATCH /v1/devices/%s", id);
@@ -77,12 +72,12 @@ static void change(struct world *world, struct row *rows, size_t *next)
         snprintf(call, sizeof(call), "DELETE /v1/devices/%s", id);
         rows[i].is_gone = true;
     } else if (kind < 4) {
-        snprintf(body, sizeof(body), "{\"name\":\"n-%u-%zu\"}", draw(100000), i);
+        snprintf(body, sizeof(body), "{\"name\":\"n-%u-%zu\"}", dice(100000), i);
     } else if (kind < 7) {
-        snprintf(body, sizeof(body), "{\"labels\":{\"site\":\"s-%u\",\"rack\":\"r%u\"}}", draw(9),
-                 draw(9));
+        snprintf(body, sizeof(body), "{\"labels\":{\"site\":\"s-%u\",\"rack\":\"r%u\"}}", dice(9),
+                 dice(9));
     } else {
-        snprintf(body, sizeof(body), "{\"maintenance\":\"%s\"}", draw(2) == 0 ? "" : "fan");
+        snprintf(body, sizeof(body), "{\"maintenance\":\"%s\"}", dice(2) == 0 ? "" : "fan");
     }
     ANSWERS(world, 200, "", asks(world, world->admin, call, kind == 10 ? "" : body));
 }
@@ -122,7 +117,7 @@ static void walk(struct world *world, struct row *rows, size_t *next, size_t num
     }
     for (bool is_on = true; is_on;) {
         const char *order = orders[number % (sizeof(orders) / sizeof(orders[0]))];
-        if (moves && draw(4) == 0) { /* this answer was lost */
+        if (moves && dice(4) == 0) { /* this answer was lost */
             json_decref(page(world, order, cursor));
         }
         json_t *answer = page(world, order, cursor);
