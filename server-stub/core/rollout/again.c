@@ -28,6 +28,22 @@ static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
     }
 }
 
+bool flo_rollout_tells_again(const struct flo_rollout *rollout, size_t member,
+                             struct flo_rollout_action *out)
+{
+    const struct flo_rollout_member *m = &rollout->members[member];
+
+    assert(member < rollout->member_count);
+    *out = (struct flo_rollout_action){
+        .kind = flo_rollout_needs_own(rollout, m) ? FLO_ROLLOUT_DO_EACH : FLO_ROLLOUT_DO_DESIRED,
+        .op = FLO_ORDER_DEPLOY,
+        .phase = m->phase,
+        .member = member};
+    return rollout->state == FLO_ROLLOUT_RUNNING && rollout->window.length_s > 0 &&
+           m->place.zone > 0 && m->phase < rollout->phase_count &&
+           (m->state == FLO_EXECUTION_NOTIFIED || m->state == FLO_EXECUTION_ACCEPTED);
+}
+
 /* Sends the deploy orders of all begun phases again. They are for members that
  * did not get or start their order before, and for members whose obstacle (such
  * as a closed window) is gone. */

@@ -422,6 +422,11 @@ struct flo_rollout_actions {
 bool flo_rollout_action_names(const struct flo_rollout *rollout,
                               const struct flo_rollout_action *action, size_t member);
 
+/* Makes the action that gives a member its order again, because its window is at another
+ * time now.  false: the member was not told, has begun, or has no window. */
+bool flo_rollout_tells_again(const struct flo_rollout *rollout, size_t member,
+                             struct flo_rollout_action *out);
+
 /* Checks a draft: phases have to grow, and numbers to be in range.
  * FLO_E_REST_SCHEMA names the phase. */
 FLO_MUST_USE int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err);

@@ -151,6 +151,16 @@ static int do_verdict(struct flo_controller *controller, struct flo_rollout_entr
                                 flo_verdict_word((enum flo_verdict)action->state), text, err);
 }
 
+int flo_rollouts_tell_again(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                            size_t member, struct flo_err *err)
+{
+    struct flo_rollout_action again;
+
+    return flo_rollout_tells_again(&entry->core, member, &again)
+               ? flo_rollouts_carry_out(controller, entry, NULL, &again, err)
+               : 0;
+}
+
 int flo_rollouts_carry_out(struct flo_controller *controller, struct flo_rollout_entry *entry,
                            const struct flo_rollout_event *event,
                            const struct flo_rollout_action *action, struct flo_err *err)

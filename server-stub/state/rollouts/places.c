@@ -34,17 +34,23 @@ static void look(struct flo_rollout_entry *entry, size_t index)
     out->offset_s = zone != NULL ? flo_zone_offset_s(zone, flo_wall_ms()) : 0;
 }
 
-void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry)
+bool flo_rollouts_look_at_zones(struct flo_rollout_entry *entry, bool is_moved[FLO_ZONES_MAX + 1])
 {
+    bool is_any = false;
     uint64_t now_ms = flo_now_ms();
 
     if (entry->own->zone_names.count == 0 || now_ms < entry->own->zones_at_ms) {
-        return;
+        return false;
     }
+    is_moved[0] = false; /* members whose zone is unknown */
     entry->own->zones_at_ms = now_ms + LOOK_MS;
     for (size_t i = 0; i < entry->own->zone_names.count; i++) {
+        int32_t before_s = entry->core.zones[i].offset_s;
         look(entry, i);
+        is_moved[i + 1] = entry->core.zones[i].offset_s != before_s;
+        is_any = is_any || is_moved[i + 1];
     }
+    return is_any;
 }
 
 /* Returns the number of a time zone.  Returns 0 if the zone is unknown, or if

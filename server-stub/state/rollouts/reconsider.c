@@ -75,10 +75,15 @@ int flo_rollouts_relabelled(struct flo_controller *controller, const char *devic
 
     for (size_t i = 0; facts != NULL && i < controller->rollouts->count; i++) {
         struct flo_rollout_entry *entry = controller->rollouts->items[i];
-        bool has_it = flo_rollout_find(&entry->core, device) != SIZE_MAX;
+        size_t index = flo_rollout_find(&entry->core, device);
+        bool has_it = index != SIZE_MAX;
         if (has_it && flo_rollout_state_is_active(entry->core.state)) {
             flo_rollouts_slices_forget(entry, device);
+            const struct flo_rollout_place *place = &entry->core.members[index].place;
+            uint8_t before = place->zone;
             flo_rollouts_place_again(controller, entry, facts);
+            FLO_TRY(place->zone == before ? 0
+                                          : flo_rollouts_tell_again(controller, entry, index, err));
         }
         is_any_held = is_any_held || (has_it && entry->core.analysis.state.held_count > 0);
     }

@@ -48,6 +48,21 @@ static void count_end(struct flo_controller *controller, const struct flo_rollou
     }
 }
 
+/* Members whose zone turned its clocks get the window as it is now. */
+static int look_at_zones(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                         struct flo_err *err)
+{
+    bool is_moved[FLO_ZONES_MAX + 1];
+    bool is_any = flo_rollouts_look_at_zones(entry, is_moved);
+
+    for (size_t i = 0; is_any && i < entry->core.member_count; i++) {
+        if (is_moved[entry->core.members[i].place.zone]) {
+            FLO_TRY(flo_rollouts_tell_again(controller, entry, i, err));
+        }
+    }
+    return 0;
+}
+
 static int step(struct flo_controller *controller, struct flo_rollout_entry *entry,
                 struct flo_rollout_event event, struct flo_err *err)
 {
@@ -57,7 +72,7 @@ static int step(struct flo_controller *controller, struct flo_rollout_entry *ent
 
     event.now_ms = flo_controller_now_ms(controller);
     event.wall_ms = flo_wall_ms();
-    flo_rollouts_look_at_zones(entry);
+    FLO_TRY(look_at_zones(controller, entry, err));
     if (event.kind == FLO_ROLLOUT_EVENT_JOINED) {
         rv = flo_rollouts_grow(entry, err);
     } else if (goes_on_again(&entry->core, event.kind)) {

@@ -205,11 +205,17 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
  * because its labels changed. */
 void flo_rollouts_place_again(struct flo_controller *controller, struct flo_rollout_entry *entry,
                               const struct flo_select_device *device);
+/* Gives a member that was told and has not begun its order again, because its window
+ * is at another time now. */
+FLO_MUST_USE int flo_rollouts_tell_again(struct flo_controller *controller,
+                                         struct flo_rollout_entry *entry, size_t member,
+                                         struct flo_err *err);
 /* Marks a member as unread, so that its slices are read again. */
 void flo_rollouts_slices_forget(struct flo_rollout_entry *entry, const char *device);
 /* Updates the UTC offsets of the members' zones, which change with summer time.
- * Called from time to time before a step. */
-void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry);
+ * Called from time to time before a step.  true: offsets changed, those of the zones
+ * that is_moved marks; false: is_moved is not written. */
+bool flo_rollouts_look_at_zones(struct flo_rollout_entry *entry, bool is_moved[FLO_ZONES_MAX + 1]);
 void flo_rollouts_places_clear(struct flo_rollout_entry *entry);
 /* Signs an order of the rollout (orders.c).  The order is for the phase's
  * buckets, or for single devices and their desired documents. */
