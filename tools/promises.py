@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """docs/security.md and docs/reliability.md promise things.  Does every row of
 their tables have all its cells, and does each test that it names stand?  A row
-about a fault of a controller names three: which plays it, which sees who says
-so, and which sees the end of it.
+about a fault of a controller or a device names three: which plays it, which
+sees who says so, and which sees the end of it.
 
 A test is named `test_x` (tests/unit), `test_x.py` or `e2e_x`
 (tests/integration), `fuzz_x` (tests/fuzz), `power_x` or `sweep_x`
@@ -24,7 +24,8 @@ TABLES = (("docs/security.md", "| promise | who may be hostile | test | figure |
           (RELIABILITY, "| promise | what may fail | test | figure |", (2,)),
           (RELIABILITY, "| fault of a controller | who says so | over | played in |"
            " told in | healed in |", (3, 4, 5)),
-          (RELIABILITY, "| fault | served meanwhile | who says so | over | test |", (4,)))
+          (RELIABILITY, "| fault of a device | served meanwhile | who says so | over |"
+           " played in | told in | healed in |", (4, 5, 6)))
 WORD = re.compile(r"`([^`]+)`|\b([a-z0-9]+(?:_[a-z0-9]+){2,})\b")
 
 
