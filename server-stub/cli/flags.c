@@ -48,7 +48,7 @@ const struct flo_flag flo_global_flags[] = {
     {"debug-http", NULL, "the same with headers and sizes, without bodies and secrets", FLO_ASKED},
     {"controller", "URL", "use this controller", FLO_ASKED},
     {"token-file", "FILE", "use the token in this file", FLO_ASKED},
-    {"ca", "FILE", "trust this authority alone (the controller's pki/ca.pem)", FLO_ASKED},
+    {"ca", "FILE", "trust this authority alone (its pki/ca.pem)", FLO_ASKED},
     {"fingerprint", "HEX", "trust the authority with this SHA-256, as the controller prints it",
      FLO_ASKED},
     {"context", "NAME", "use this remembered controller", FLO_ASKED},
