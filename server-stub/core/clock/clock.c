@@ -90,9 +90,11 @@ static bool of_steady(const struct flo_clock_sources *s, struct flo_clock_verdic
     return of_past(s, s->steady_ms, FLO_CLOCK_NEAR_MS, out);
 }
 
+/* A record from before the authority began has no time. */
 static bool of_records(const struct flo_clock_sources *s, struct flo_clock_verdict *out)
 {
-    return s->steady_ms == 0 && of_past(s, s->recorded_ms, FLO_CLOCK_OFF_MS, out);
+    return s->steady_ms == 0 && s->recorded_ms >= s->authority_ms &&
+           of_past(s, s->recorded_ms, FLO_CLOCK_OFF_MS, out);
 }
 
 static bool of_nobody(const struct flo_clock_sources *s, struct flo_clock_verdict *out)

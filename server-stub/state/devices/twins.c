@@ -120,7 +120,7 @@ int flo_twins_held(struct flo_controller *controller, const char *device, const 
     struct flo_lives *lives = flo_fleet_device_lives(controller->store, device);
     const json_t *entry = json_object_get(controller->twins, device);
 
-    if (strcmp(flo_json_text(entry, "serial", ""), serial) != 0) {
+    if (serial[0] == '\0' || strcmp(flo_json_text(entry, "serial", ""), serial) != 0) {
         return 0;
     }
     FLO_TRY(flo_fleet_certificate_revoke(controller->store, device, serial, err));

@@ -58,6 +58,10 @@ static void a_controller_that_was_off_for_months_is_no_leap_by_a_time_service(vo
     assert_int_equal(judge(), FLO_E_CLOCK_AHEAD);
     now.recorded_ms = NOW_MS - 29 * DAY_MS;
     assert_int_equal(judge(), 0);
+    /* A record without a time, or of a clock of 1970. */
+    now.authority_ms = NOW_MS - 500 * DAY_MS;
+    now.recorded_ms = 1;
+    assert_int_equal(judge(), 0);
 }
 
 static void a_clock_behind_what_was_has_leapt_whoever_keeps_it(void **state)

@@ -754,6 +754,8 @@ static void one_of_two_machines_keeps_the_identity(void **state)
     assert_int_equal(flo_twins_may_renew(controller, ids[0], other, &world->err),
                      FLO_E_MQTT_IDENTITY);
     assert_int_equal(flo_twins_may_renew(controller, ids[0], kept, &world->err), 0);
+    assert_int_equal(flo_twins_held(controller, ids[0], "", &world->err), 0);
+    assert_string_equal(flo_twins_kept(controller, ids[0]), kept);
     flo_twins_renewed(controller, ids[0], "12");
 
     assert_int_equal(flo_twins_held(controller, ids[0], "2", &world->err), 0); /* the other's */
@@ -763,6 +765,8 @@ static void one_of_two_machines_keeps_the_identity(void **state)
     assert_null(flo_twins_kept(controller, ids[0]));
     assert_false(flo_twins_are(controller, ids[0]));
     assert_false(is_told(world, ids[0]));
+    /* A device that names no certificate loses none. */
+    assert_int_equal(flo_twins_held(controller, ids[0], "", &world->err), 0);
     assert_int_equal(state_of_certificate(world, "12"), FLO_CERTIFICATE_ISSUED);
     assert_int_equal(state_of_certificate(world, "012"), FLO_CERTIFICATE_REVOKED);
     assert_int_equal(state_of_certificate(world, "2"), FLO_CERTIFICATE_REVOKED);
