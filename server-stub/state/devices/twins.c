@@ -55,6 +55,11 @@ static void note(struct flo_controller *controller, const char *device, const js
                                   (json_int_t)flo_wall_ms()));
 }
 
+static bool is_heard(const json_t *machine)
+{
+    return flo_json_number(machine, "heard_at_ms") + FLO_LIVES_TWICE_MS > flo_wall_ms();
+}
+
 json_t *flo_twins_machines(const struct flo_controller *controller, const char *device)
 {
     json_t *machines = json_object_get(json_object_get(controller->twins, device), "machines");
@@ -64,7 +69,7 @@ json_t *flo_twins_machines(const struct flo_controller *controller, const char *
 
     json_object_foreach(machines, boot, machine)
     {
-        if (flo_json_number(machine, "heard_at_ms") + FLO_LIVES_TWICE_MS > flo_wall_ms()) {
+        if (is_heard(machine)) {
             json_array_append(list, machine);
         }
     }
@@ -90,7 +95,10 @@ int flo_twins_keep(struct flo_controller *controller, const char *device, const 
 
 const char *flo_twins_kept(const struct flo_controller *controller, const char *device)
 {
-    return flo_json_text(json_object_get(controller->twins, device), "kept", NULL);
+    const json_t *entry = json_object_get(controller->twins, device);
+    const char *kept = flo_json_text(entry, "kept", "");
+
+    return is_heard(json_object_get(json_object_get(entry, "machines"), kept)) ? kept : NULL;
 }
 
 int flo_twins_may_renew(const struct flo_controller *controller, const char *device,
@@ -119,13 +127,14 @@ int flo_twins_held(struct flo_controller *controller, const char *device, const 
 {
     struct flo_lives *lives = flo_fleet_device_lives(controller->store, device);
     const json_t *entry = json_object_get(controller->twins, device);
+    const char *renewed = flo_json_text(entry, "serial", NULL); /* a device may tell "" */
 
-    if (serial[0] == '\0' || strcmp(flo_json_text(entry, "serial", ""), serial) != 0) {
+    if (renewed == NULL || strcmp(renewed, serial) != 0) {
         return 0;
     }
     FLO_TRY(flo_fleet_certificate_revoke(controller->store, device, serial, err));
     flo_log(FLO_LOG_INFO, "device", "device %s: the machine with boot %s keeps the identity",
-            device, flo_twins_kept(controller, device));
+            device, flo_json_text(entry, "kept", "?"));
     json_object_del(controller->twins, device);
     if (lives != NULL) {
         *lives = (struct flo_lives){.ids = {lives->ids[0]}};

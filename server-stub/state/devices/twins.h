@@ -22,8 +22,8 @@ json_t *flo_twins_machines(const struct flo_controller *controller, const char *
  * FLO_E_ABSENT  no such machine used the identity lately */
 FLO_MUST_USE int flo_twins_keep(struct flo_controller *controller, const char *device,
                                 const char *boot, struct flo_err *err);
-/* Returns the boot to which a device's identity is left; NULL: it is not
- * split. */
+/* Returns the boot to which a device's identity is left; NULL: it is not split, or
+ * that machine was not heard for FLO_LIVES_TWICE_MS: a new start has another boot. */
 const char *flo_twins_kept(const struct flo_controller *controller, const char *device);
 /* Checks that no other machine than the one that keeps the identity renews.
  * life "": the agent does not tell its boot.  FLO_E_MQTT_IDENTITY. */

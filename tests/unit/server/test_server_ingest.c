@@ -722,6 +722,20 @@ static enum flo_certificate_state state_of_certificate(struct world *world, cons
     return found;
 }
 
+static void add_certificate(struct world *world, const char *serial)
+{
+    const struct flo_fleet_certificate one = {.serial = serial,
+                                              .device = ids[0],
+                                              .authority = "aa",
+                                              .state = FLO_CERTIFICATE_ISSUED,
+                                              .issued_at_ms = 1,
+                                              .until_ms = 2,
+                                              .key = "",
+                                              .proved = ""};
+
+    assert_int_equal(flo_fleet_certificate_add(world->controller->store, &one, &world->err), 0);
+}
+
 static void one_of_two_machines_keeps_the_identity(void **state)
 {
     static const char kept[] = "22222222-4444-4444-8444-444444444444";
@@ -739,17 +753,9 @@ static void one_of_two_machines_keeps_the_identity(void **state)
     assert_int_equal(flo_controller_begin(controller, &world->err), 0);
     assert_int_equal(flo_twins_keep(controller, ids[0], ids[0], &world->err), FLO_E_ABSENT);
     assert_int_equal(flo_twins_keep(controller, ids[0], kept, &world->err), 0);
-    for (const char *serial = "012"; *serial != '\0'; serial++) {
-        const struct flo_fleet_certificate one = {.serial = serial,
-                                                  .device = ids[0],
-                                                  .authority = "aa",
-                                                  .state = FLO_CERTIFICATE_ISSUED,
-                                                  .issued_at_ms = 1,
-                                                  .until_ms = 2,
-                                                  .key = "",
-                                                  .proved = ""};
-        assert_int_equal(flo_fleet_certificate_add(controller->store, &one, &world->err), 0);
-    }
+    add_certificate(world, "012");
+    add_certificate(world, "12");
+    add_certificate(world, "2");
     assert_int_equal(flo_twins_may_renew(controller, ids[0], "", &world->err), FLO_E_MQTT_IDENTITY);
     assert_int_equal(flo_twins_may_renew(controller, ids[0], other, &world->err),
                      FLO_E_MQTT_IDENTITY);
@@ -771,6 +777,42 @@ static void one_of_two_machines_keeps_the_identity(void **state)
     assert_int_equal(state_of_certificate(world, "012"), FLO_CERTIFICATE_REVOKED);
     assert_int_equal(state_of_certificate(world, "2"), FLO_CERTIFICATE_REVOKED);
     assert_int_equal(flo_controller_end(controller, 0, &world->err), 0);
+}
+
+static void a_report_without_a_serial_number_revokes_nothing(void **state)
+{
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+
+    assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+    add_certificate(world, "12");
+
+    assert_int_equal(flo_twins_held(controller, ids[0], "", &world->err), 0);
+
+    assert_int_equal(state_of_certificate(world, "12"), FLO_CERTIFICATE_ISSUED);
+    assert_int_equal(flo_controller_end(controller, 0, &world->err), 0);
+}
+
+/* Its agent was restarted before it renewed, so that life never speaks again. */
+static void a_kept_machine_that_is_gone_refuses_nobody(void **state)
+{
+    static const char kept[] = "22222222-4444-4444-8444-444444444444";
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+
+    for (int i = 0; i < 2; i++) {
+        lives(world, 0, "11111111", "one");
+        lives(world, 0, "22222222", "two");
+    }
+    assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+    assert_int_equal(flo_twins_keep(controller, ids[0], kept, &world->err), 0);
+    assert_int_equal(flo_controller_end(controller, 0, &world->err), 0);
+
+    held_clock_pass_ms(FLO_LIVES_TWICE_MS - 1000);
+    assert_int_equal(flo_twins_may_renew(controller, ids[0], "", &world->err), FLO_E_MQTT_IDENTITY);
+    held_clock_pass_ms(1000);
+    assert_int_equal(flo_twins_may_renew(controller, ids[0], "", &world->err), 0);
+    assert_null(flo_twins_kept(controller, ids[0]));
 }
 
 static void no_end_of_two_machines_with_one_identity_counts(void **state)
@@ -883,6 +925,8 @@ int main(void)
         WITH_WORLD(who_speaks_is_online_and_who_left_stays_away),
         WITH_WORLD(what_a_device_has_forgotten_is_not_awaited),
         WITH_WORLD(one_of_two_machines_keeps_the_identity),
+        WITH_WORLD(a_report_without_a_serial_number_revokes_nothing),
+        WITH_WORLD(a_kept_machine_that_is_gone_refuses_nobody),
         WITH_WORLD(no_end_of_two_machines_with_one_identity_counts),
         WITH_WORLD(what_a_device_forgot_is_superseded_by_what_it_should_do),
         WITH_WORLD(a_report_corrects_a_failure_of_a_device_that_went_on),
