@@ -114,6 +114,8 @@ static bool has_lasted(const struct flo_alert *alert, const struct flo_alert_rul
 bool flo_alert_step(struct flo_alert *alert, const struct flo_alert_rule *rule,
                     enum flo_alert_level level, uint64_t now_ms)
 {
+    alert->since_ms = alert->since_ms < now_ms ? alert->since_ms : now_ms;
+    alert->told_ms = alert->told_ms < now_ms ? alert->told_ms : now_ms;
     bool is_moved = move(alert, level, now_ms);
 
     assert(level != FLO_ALERT_LASTED);

@@ -128,7 +128,7 @@ enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule, double v
 /* Applies a new level (the value compared with the rule's limits) to the alert.  An
  * alert that fires a third time, each within a day of its end, flaps: the time that it
  * must be well, at least a minute, is doubled then and with each further firing, up to
- * an hour.
+ * an hour.  Times of a clock that was ahead since then become the present one.
  * Returns true when the alert's state changes. */
 bool flo_alert_step(struct flo_alert *alert, const struct flo_alert_rule *rule,
                     enum flo_alert_level level, uint64_t now_ms);

@@ -100,6 +100,23 @@ static void a_value_that_swings_tells_nobody_twice(void **state)
     assert_string_equal(out.data, "100 firing\n210 resolved\n");
 }
 
+static void a_clock_that_is_set_back_holds_no_alert(void **state)
+{
+    const uint64_t year_ms = UINT64_C(365) * 86400000;
+    struct flo_alert_rule rule = rule_of(HOT);
+    struct flo_alert alert = {0};
+
+    (void)state;
+    (void)flo_alert_step(&alert, &rule, FLO_ALERT_BAD, year_ms);
+    (void)flo_alert_step(&alert, &rule, FLO_ALERT_BAD, 1000000);
+    (void)flo_alert_step(&alert, &rule, FLO_ALERT_BAD, 1060000);
+    assert_int_equal(alert.state, FLO_ALERT_FIRING);
+    assert_int_equal(flo_alert_news(&alert, &rule, false, year_ms), FLO_ALERT_NEWS_FIRING);
+    (void)flo_alert_step(&alert, &rule, FLO_ALERT_BAD, 1070000);
+    assert_int_equal(flo_alert_news(&alert, &rule, false, 1070000), FLO_ALERT_NEWS_NONE);
+    assert_int_equal(flo_alert_news(&alert, &rule, false, 1670000), FLO_ALERT_NEWS_STILL);
+}
+
 static void a_reminder_comes_seldom_and_not_to_who_has_it(void **state)
 {
     struct flo_alert_rule rule = rule_of(HOT);
@@ -358,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_state_answers_each_level_as_the_table_says),
         cmocka_unit_test(a_value_that_swings_tells_nobody_twice),
+        cmocka_unit_test(a_clock_that_is_set_back_holds_no_alert),
         cmocka_unit_test(a_reminder_comes_seldom_and_not_to_who_has_it),
         cmocka_unit_test(a_silenced_alert_is_told_when_the_silence_ends),
         cmocka_unit_test(an_alert_that_nobody_heard_of_ends_without_a_word),
