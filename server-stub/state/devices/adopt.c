@@ -47,16 +47,15 @@ int flo_devices_unknown(struct flo_controller *controller, const struct flo_buf 
                         const char *address, struct flo_err *err)
 {
     struct flo_certificate facts;
-    struct found found = {.id = facts.common_name};
+    struct found none = {.id = ""};
     char key[FLO_PUBLIC_KEY_PEM_MAX], what[112];
 
     FLO_TRY(flo_certificate_read(pem->data, pem->bytes, &facts, err));
     snprintf(what, sizeof(what), "%.36s at %.60s", facts.common_name, address);
     flo_foreign_device(controller, FLO_FOREIGN_DEVICE, "known authority, unknown device", what);
-    FLO_TRY(flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_UNKNOWN, flo_wall_ms(),
-                                       find, &found, err));
-    if (found.serial[0] != '\0') {
-        return 0;
+    int rv = flo_fleet_certificate_get(controller->store, facts.serial, find, &none, err);
+    if (rv != FLO_E_ABSENT) {
+        return rv;
     }
     flo_public_key_pem(&facts.key, key);
     return flo_fleet_certificate_add(

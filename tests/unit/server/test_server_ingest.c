@@ -6,6 +6,7 @@
 #include "server-stub/state/devices/devices.h"
 #include "server-stub/state/devices/twins.h"
 #include "server-stub/state/foreign.h"
+#include "server-stub/state/pki/pki.h"
 #include "server-stub/state/rollouts/updates.h"
 #include "server-stub/state/rollouts/view.h"
 #include "server-stub/state/rollouts/work.h"
@@ -815,6 +816,61 @@ static void a_kept_machine_that_is_gone_refuses_nobody(void **state)
     assert_null(flo_twins_kept(controller, ids[0]));
 }
 
+/* Makes a certificate that no row names, as after an older backup was restored. */
+static void make_unknown(struct world *world, const char *device, struct flo_buf *pem,
+                         struct flo_certificate *facts)
+{
+    struct flo_controller *controller = world->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) csr = {0};
+    struct flo_key *key;
+
+    assert_int_equal(flo_key_generate(&key, &world->err), 0);
+    assert_int_equal(flo_csr_make(key, "any", &csr, &world->err), 0);
+    assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+    assert_int_equal(flo_pki_issue(controller, flo_pki_newest(controller->pki), device, csr.data,
+                                   pem, facts, &world->err),
+                     0);
+    flo_controller_cancel(controller);
+    flo_key_free(key);
+}
+
+static int count_certificate(void *context, const struct flo_fleet_certificate *one)
+{
+    (void)one;
+    ++*(size_t *)context;
+    return 0;
+}
+
+/* It tries one pair, and the other one when the broker refuses that. */
+static void an_unknown_device_is_noted_with_each_of_its_pairs(void **state)
+{
+    static const char id[] = "99999999-9999-4999-8999-999999999999";
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+    struct flo_buf pem[2] = {{0}};
+    struct flo_certificate facts[2];
+    size_t count = 0;
+
+    make_unknown(world, id, &pem[0], &facts[0]);
+    make_unknown(world, id, &pem[1], &facts[1]);
+    assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(flo_devices_unknown(controller, &pem[i / 2], "192.0.2.7", &world->err), 0);
+    }
+    flo_buf_deinit(&pem[0]);
+    flo_buf_deinit(&pem[1]);
+    assert_int_equal(flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_UNKNOWN,
+                                                waits_wall_ms(), count_certificate, &count,
+                                                &world->err),
+                     0);
+    assert_int_equal(count, 2);
+    assert_int_equal(flo_devices_adopt(controller, id, "", &world->err), 0);
+    bool is_newer = strcmp(facts[1].serial, facts[0].serial) > 0 ||
+                    facts[1].not_before_ms > facts[0].not_before_ms;
+    assert_int_equal(state_of_certificate(world, facts[is_newer].serial), FLO_CERTIFICATE_ISSUED);
+    assert_int_equal(flo_controller_end(controller, 0, &world->err), 0);
+}
+
 static void no_end_of_two_machines_with_one_identity_counts(void **state)
 {
     static const char there[] = "{\"model\":\"tiny\",\"state\":\"ready\",\"current\":{"
@@ -927,6 +983,7 @@ int main(void)
         WITH_WORLD(one_of_two_machines_keeps_the_identity),
         WITH_WORLD(a_report_without_a_serial_number_revokes_nothing),
         WITH_WORLD(a_kept_machine_that_is_gone_refuses_nobody),
+        WITH_WORLD(an_unknown_device_is_noted_with_each_of_its_pairs),
         WITH_WORLD(no_end_of_two_machines_with_one_identity_counts),
         WITH_WORLD(what_a_device_forgot_is_superseded_by_what_it_should_do),
         WITH_WORLD(a_report_corrects_a_failure_of_a_device_that_went_on),
