@@ -65,6 +65,9 @@ static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind, 
         for (size_t i = 1; i < FLO_FOREIGN_MAX; i++) {
             at = items[i].at_ms < items[at].at_ms ? i : at;
         }
+        if (kind == FLO_FOREIGN_DEVICE && items[at].at_ms + told_ms[kind] > flo_wall_ms()) {
+            return false; /* many ask by turns, and the list of unknown devices has all */
+        }
     } else if (at == *count) {
         ++*count;
     }

@@ -7,7 +7,8 @@
  * identity   two machines use the identity of one device
  * number     devices know orders that this controller gave before its data were
  *            restored from a backup without --restored
- * device     an unknown device has a certificate of this fleet
+ * device     an unknown device has a certificate of this fleet; of many, the first
+ *            FLO_FOREIGN_MAX are told
  *
  * A foreign order gets a row in the list of orders, and each kind raises an
  * alert for a day, `identity` for as long as it is so

@@ -163,6 +163,24 @@ static void a_row_that_somebody_wrote_is_an_alarm_once(void **state)
     audit_has(world, "row.unsealed token t1 alarm\nrow.unsealed token t1 alarm\n", false);
 }
 
+/* Else each evaluation of the alerts would see other devices, and tell of them. */
+static void more_unknown_devices_than_fit_displace_none(void **state)
+{
+    struct world *world = *state;
+    char what[64];
+
+    for (int i = 0; i < 2 * FLO_FOREIGN_MAX; i++) {
+        snprintf(what, sizeof(what), "99999999-9999-4999-8999-%012d at 192.0.2.7", i);
+        flo_foreign_device(world->controller, FLO_FOREIGN_DEVICE, "unknown device", what);
+    }
+    assert_string_equal(told(world), "device 99999999-9999-4999-8999-000000000000 at 192.0.2.7");
+
+    /* One was adopted, so another one is told. */
+    flo_foreign_over(world->controller, FLO_FOREIGN_DEVICE, "99999999-9999-4999-8999-000000000000");
+    flo_foreign_device(world->controller, FLO_FOREIGN_DEVICE, "unknown device", what);
+    assert_string_equal(told(world), "device 99999999-9999-4999-8999-000000000031 at 192.0.2.7");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +191,7 @@ int main(void)
         WITH_WORLD(a_newer_order_of_a_stranger_is_an_alarm),
         WITH_WORLD(a_statement_that_a_device_refused_is_an_alarm),
         WITH_WORLD(a_row_that_somebody_wrote_is_an_alarm_once),
+        WITH_WORLD(more_unknown_devices_than_fit_displace_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
