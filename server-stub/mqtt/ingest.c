@@ -174,6 +174,9 @@ static int look_at_top(const struct flo_message *message, uint64_t top, struct f
         return rv;
     }
     if (flo_intent_top(top, newest, controller->options.is_restored) == FLO_INTENT_TOP_SKIP) {
+        if (flo_clock_is_leapt(controller)) {
+            return 0; /* the device is asked again when it is right */
+        }
         FLO_TRY(flo_fleet_skip(controller->store, "order", top - newest, err));
         return flo_orders_renew_each(controller, err);
     }

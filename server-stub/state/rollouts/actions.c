@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server-stub/state/audit/audit.h"
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/controller.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/outgoing.h"
@@ -156,7 +157,7 @@ int flo_rollouts_tell_again(struct flo_controller *controller, struct flo_rollou
 {
     struct flo_rollout_action again;
 
-    return flo_rollout_tells_again(&entry->core, member, &again)
+    return !flo_clock_is_leapt(controller) && flo_rollout_tells_again(&entry->core, member, &again)
                ? flo_rollouts_carry_out(controller, entry, NULL, &again, err)
                : 0;
 }

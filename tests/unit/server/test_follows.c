@@ -2,6 +2,7 @@
  * change here while the rollout runs, and are taken within 20 s. */
 #include <time.h>
 
+#include "server-stub/state/clock/clock.h"
 #include "server-stub/state/groups/groups.h"
 #include "server-stub/state/membership/membership.h"
 #include "server-stub/state/rollouts/rollouts.h"
@@ -271,6 +272,23 @@ static void a_told_device_has_the_window_of_its_new_zone(void **state)
     }
 }
 
+/* The report is taken, though no order can be signed. */
+static void a_moved_device_is_heard_while_the_clock_has_leapt(void **state)
+{
+    struct world *world;
+
+    (void)state;
+    assert_int_equal(world_setup((void **)&world), 0);
+    flo_clock_tick(world->controller);
+    (void)tell_all(world, true, "+00:00");
+    held_wall_ms += 400 * UINT64_C(86400000);
+    flo_clock_tick(world->controller);
+    assert_true(flo_clock_is_leapt(world->controller));
+    say(world, 0, true, "{\"zone\":\"-07:00\"}");
+    assert_int_equal(world->ingest.dropped, 0);
+    world_teardown((void **)&world);
+}
+
 #define SPRING_MS UINT64_C(1806195600000) /* 2027-03-28 01:00 UTC: Paris turns its clocks */
 
 static void a_told_device_has_the_window_of_summer_time(void **state)
@@ -306,6 +324,7 @@ int main(void)
         cmocka_unit_test_setup(who_does_not_fit_any_more_is_not_told, hold),
         cmocka_unit_test_setup(a_told_device_has_the_window_of_its_new_zone, hold),
         cmocka_unit_test_setup(a_told_device_has_the_window_of_summer_time, hold),
+        cmocka_unit_test_setup(a_moved_device_is_heard_while_the_clock_has_leapt, hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -227,6 +227,26 @@ static void three_devices_tell_it_and_fewer_do_not(void **state)
     assert_non_null(strstr(world->err.what, "its devices"));
 }
 
+/* Their numbers are from before the backup: orders with lower ones are ignored. */
+static void a_restored_controller_takes_higher_numbers_when_its_clock_is_right(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t device = device_in_phase(entry, 0);
+    char before[FLO_NAME_MAX + 1], text[256];
+
+    snprintf(before, sizeof(before), "%s", order_of(world, device));
+    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"top\":999,\"models\":[]}",
+             ids[device]);
+    world->controller->options.is_restored = true;
+    leap(world, LEAP_MS);
+    send(world, device, "reported", text);
+    assert_int_equal(world->ingest.dropped, 0);
+    leap(world, (uint64_t)0 - LEAP_MS);
+    send(world, device, "reported", text);
+    assert_string_not_equal(order_of(world, device), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +256,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_person_types_the_day_and_it_signs_again, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(three_devices_tell_it_and_fewer_do_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_restored_controller_takes_higher_numbers_when_its_clock_is_right, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
