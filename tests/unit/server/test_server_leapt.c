@@ -247,6 +247,42 @@ static void a_restored_controller_takes_higher_numbers_when_its_clock_is_right(v
     assert_string_not_equal(order_of(world, device), before);
 }
 
+static void newcomer_says(struct world *world, const char *word, const char *text)
+{
+    char topic[FLO_TOPIC_TEXT];
+
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", NEWCOMER, word);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text), false, &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+/* It is a member of the rollout when the clock is right. */
+static void a_device_that_comes_while_the_clock_has_leapt_is_no_less_a_member(void **state)
+{
+    const struct flo_fleet_device device = {.id = NEWCOMER,
+                                            .name = "gw-9",
+                                            .labels = "{}",
+                                            .profile = "{}",
+                                            .groups = "[\"all\"]",
+                                            .enrolled_at_ms = 1};
+    static const char groups[1][FLO_NAME_MAX + 1] = {"all"};
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_fleet_device_add(world->controller->store, &device, groups, 1, &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    leap(world, LEAP_MS);
+    newcomer_says(world, "presence", "{\"v\":1,\"online\":true}");
+    newcomer_says(world, "reported", "{\"v\":2,\"device\":\"" NEWCOMER "\",\"models\":[]}");
+    assert_int_equal(world->ingest.dropped, 0);
+    leap(world, (uint64_t)0 - LEAP_MS);
+    newcomer_says(world, "reported", "{\"v\":2,\"device\":\"" NEWCOMER "\",\"models\":[]}");
+    assert_int_not_equal(flo_rollout_find(&entry->core, NEWCOMER), SIZE_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +292,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_person_types_the_day_and_it_signs_again, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(three_devices_tell_it_and_fewer_do_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_device_that_comes_while_the_clock_has_leapt_is_no_less_a_member, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             a_restored_controller_takes_higher_numbers_when_its_clock_is_right, set_up, tear_down),
     };
