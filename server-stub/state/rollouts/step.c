@@ -154,13 +154,31 @@ int flo_rollouts_obey_of(struct flo_controller *controller, struct flo_rollout_e
     return flo_rollouts_obey(controller, entry, err);
 }
 
+/* Lets go of members that were retired while the clock had leapt. */
+static int let_go(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                  struct flo_err *err)
+{
+    for (size_t i = entry->core.member_count; i-- > 0;) {
+        char id[sizeof(entry->core.members[i].device)];
+        bool is_active;
+        snprintf(id, sizeof(id), "%s", entry->core.members[i].device);
+        FLO_TRY(flo_fleet_device_is_active(controller->store, id, &is_active, err));
+        struct flo_rollout_event left = {.kind = FLO_ROLLOUT_EVENT_LEFT, .device = id};
+        FLO_TRY(is_active ? 0 : step(controller, entry, left, err));
+    }
+    entry->own->has_let_go = true;
+    return 0;
+}
+
 int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       struct flo_rollout_event event, struct flo_err *err)
 {
     if (flo_clock_is_leapt(controller)) {
+        entry->own->has_let_go = false;
         /* People hear why; what time and devices do, waits (state/clock). */
         return event.kind >= FLO_ROLLOUT_EVENT_APPROVED ? flo_clock_signs(controller, err) : 0;
     }
+    FLO_TRY(entry->own->has_let_go ? 0 : let_go(controller, entry, err));
     FLO_TRY(flo_rollouts_obey(controller, entry, err));
     if (event.kind == FLO_ROLLOUT_EVENT_JOINED) {
         struct flo_rule_answer answer;

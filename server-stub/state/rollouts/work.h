@@ -51,6 +51,7 @@ struct flo_rollout_own {
     /* Time zones by number; an item is NULL if this machine does not know the
      * zone. */
     struct flo_zone *zones[FLO_ZONES_MAX];
+    bool has_let_go;      /* members that were retired during a leap are gone */
     uint64_t zones_at_ms; /* time of the next check of the zones' offsets */
     /* Labels of the rollout's slices; NULL: the labels are not read yet. */
     struct flo_rollout_labels *labels;

@@ -5,6 +5,7 @@
 #include <flotilla/errors/clock.h>
 
 #include "server-stub/state/clock/clock.h"
+#include "server-stub/state/devices/devices.h"
 #include "server-stub/state/orders/orders.h"
 #include "server-stub/state/pki/pki.h"
 #include "server-stub/state/trust/newest.h"
@@ -283,6 +284,27 @@ static void a_device_that_comes_while_the_clock_has_leapt_is_no_less_a_member(vo
     assert_int_not_equal(flo_rollout_find(&entry->core, NEWCOMER), SIZE_MAX);
 }
 
+static void no_rollout_waits_for_a_device_that_was_retired_during_a_leap(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+    size_t gone = canary == 0 ? 1 : 0;
+
+    leap(world, LEAP_MS);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_devices_retire(world->controller, ids[gone], &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    leap(world, (uint64_t)0 - LEAP_MS);
+    event(world, canary, "succeeded");
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        if (i != canary && i != gone) {
+            event(world, i, "succeeded");
+        }
+    }
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +314,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_person_types_the_day_and_it_signs_again, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(three_devices_tell_it_and_fewer_do_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            no_rollout_waits_for_a_device_that_was_retired_during_a_leap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             a_device_that_comes_while_the_clock_has_leapt_is_no_less_a_member, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
