@@ -28,10 +28,10 @@ static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
     }
 }
 
-bool flo_rollout_tells_again(const struct flo_rollout *rollout, size_t member,
+bool flo_rollout_tells_again(struct flo_rollout *rollout, size_t member,
                              struct flo_rollout_action *out)
 {
-    const struct flo_rollout_member *m = &rollout->members[member];
+    struct flo_rollout_member *m = &rollout->members[member];
 
     assert(member < rollout->member_count);
     *out = (struct flo_rollout_action){
@@ -41,7 +41,8 @@ bool flo_rollout_tells_again(const struct flo_rollout *rollout, size_t member,
         .member = member};
     return rollout->state == FLO_ROLLOUT_RUNNING && rollout->window.length_s > 0 &&
            m->place.zone > 0 && m->phase < rollout->phase_count &&
-           (m->state == FLO_EXECUTION_NOTIFIED || m->state == FLO_EXECUTION_ACCEPTED);
+           (m->state == FLO_EXECUTION_NOTIFIED || m->state == FLO_EXECUTION_ACCEPTED) &&
+           m->repeats < FLO_ROLLOUT_REPEATS_MAX && ++m->repeats > 0;
 }
 
 /* Sends the deploy orders of all begun phases again. They are for members that

@@ -272,6 +272,21 @@ static void a_told_device_has_the_window_of_its_new_zone(void **state)
     }
 }
 
+static void a_zone_that_goes_to_and_fro_gets_few_orders(void **state)
+{
+    struct world *world;
+
+    (void)state;
+    assert_int_equal(world_setup((void **)&world), 0);
+    (void)tell_all(world, true, "+00:00");
+    long first = atol(order_of(world, 0) + 2);
+    for (int i = 0; i < 300; i++) {
+        say(world, 0, true, i % 2 == 0 ? "{\"zone\":\"-07:00\"}" : "{\"zone\":\"+00:00\"}");
+    }
+    assert_int_equal(atol(order_of(world, 0) + 2) - first, FLO_ROLLOUT_REPEATS_MAX);
+    world_teardown((void **)&world);
+}
+
 /* The report is taken, though no order can be signed. */
 static void a_moved_device_is_heard_while_the_clock_has_leapt(void **state)
 {
@@ -323,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup(each_fact_that_changes_is_taken_within_20_s, hold),
         cmocka_unit_test_setup(who_does_not_fit_any_more_is_not_told, hold),
         cmocka_unit_test_setup(a_told_device_has_the_window_of_its_new_zone, hold),
+        cmocka_unit_test_setup(a_zone_that_goes_to_and_fro_gets_few_orders, hold),
         cmocka_unit_test_setup(a_told_device_has_the_window_of_summer_time, hold),
         cmocka_unit_test_setup(a_moved_device_is_heard_while_the_clock_has_leapt, hold),
     };
