@@ -197,6 +197,8 @@ struct flo_store_ops {
     /* Commits the transaction.  A failed commit is rolled back. */
     int (*commit)(struct flo_store_engine *engine, struct flo_err *err);
     void (*cancel)(struct flo_store_engine *engine);
+    /* The next five are NULL for an engine each of whose commits is durable when
+     * it returns: it has nothing to sync, to move, or to settle. */
     /* Switches between two kinds of commits.  With `on`, commits become durable
      * only by `sync`; otherwise each is durable when it returns. */
     int (*hold)(struct flo_store_engine *engine, bool on, struct flo_err *err);

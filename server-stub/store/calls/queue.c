@@ -18,6 +18,13 @@
 
 /* ---- the threads ---- */
 
+static int hold(const struct flo_fleet_store *store, bool on, struct flo_err *err)
+{
+    const struct flo_store_ops *ops = store->engine->ops;
+
+    return ops->hold != NULL ? ops->hold(store->engine, on, err) : 0;
+}
+
 /* Syncs all commits so far.  Called with the mutex, which is released during
  * the sync. */
 static void sync_once(struct flo_fleet_store *store)
@@ -30,7 +37,7 @@ static void sync_once(struct flo_fleet_store *store)
     queue->is_busy = true;
     queue->busy_since_ms = flo_now_ms();
     pthread_mutex_unlock(&queue->mutex);
-    int rv = ops->sync(store->engine, &err);
+    int rv = ops->sync != NULL ? ops->sync(store->engine, &err) : 0;
     pthread_mutex_lock(&queue->mutex);
     if (rv == 0) {
         queue->durable = target;
@@ -86,7 +93,9 @@ static void *run_tidy(void *context)
         if (queue->failed.code == 0) {
             queue->is_tidying = true;
             pthread_mutex_unlock(&queue->mutex);
-            store->engine->ops->tidy(store->engine);
+            if (store->engine->ops->tidy != NULL) {
+                store->engine->ops->tidy(store->engine);
+            }
             pthread_mutex_lock(&queue->mutex);
             queue->is_tidying = false;
         }
@@ -135,7 +144,7 @@ int flo_fleet_queue_start(struct flo_fleet_store *store, void (*wake)(void *cont
     struct flo_fleet_queue *queue = &store->queue;
     pthread_condattr_t steady;
 
-    FLO_TRY(store->engine->ops->hold(store->engine, true, err));
+    FLO_TRY(hold(store, true, err));
     queue->wake = wake;
     queue->context = context;
     queue->ends = queue->stops = false;
@@ -168,7 +177,7 @@ int flo_fleet_queue_stop(struct flo_fleet_store *store, struct flo_err *err)
     pthread_join(queue->tidier, NULL);
     deinit(queue);
     queue->runs = false;
-    int held = store->engine->ops->hold(store->engine, false, err);
+    int held = hold(store, false, err);
     FLO_TRY(rv);
     return held;
 }
@@ -204,8 +213,9 @@ uint64_t flo_fleet_durable(struct flo_fleet_store *store, struct flo_err *why_or
 static int settle(struct flo_fleet_store *store, struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;
+    const struct flo_store_ops *ops = store->engine->ops;
 
-    FLO_TRY(store->engine->ops->settle(store->engine, err));
+    FLO_TRY(ops->settle != NULL ? ops->settle(store->engine, err) : 0);
     pthread_mutex_lock(&queue->mutex);
     queue->durable = queue->committed;
     queue->failed = (struct flo_err){0};
@@ -303,11 +313,14 @@ int flo_fleet_flush(struct flo_fleet_store *store, struct flo_err *err)
 
 int flo_fleet_queue_enter(struct flo_fleet_store *store, struct flo_err *err)
 {
+    const struct flo_store_ops *ops = store->engine->ops;
+
     if (!store->queue.runs) {
         return 0;
     }
-    return store->engine->ops->is_full(store->engine) ? await(store, 0, true, err)
-                                                      : await(store, QUEUE_MAX - 1, false, err);
+    return ops->is_full != NULL && ops->is_full(store->engine)
+               ? await(store, 0, true, err)
+               : await(store, QUEUE_MAX - 1, false, err);
 }
 
 void flo_fleet_queue_add(struct flo_fleet_store *store)

@@ -260,35 +260,6 @@ static void cancel(struct flo_store_engine *engine)
     flo_memory_sweep(memory);
 }
 
-/* Accepts both values of `on`, because a commit in memory lasts as long as the
- * process in any case. */
-
-static int hold(struct flo_store_engine *engine, bool on, struct flo_err *err)
-{
-    (void)engine;
-    (void)on;
-    (void)err;
-    return 0;
-}
-
-static int sync_nothing(struct flo_store_engine *engine, struct flo_err *err)
-{
-    (void)engine;
-    (void)err;
-    return 0;
-}
-
-static void tidy(struct flo_store_engine *engine)
-{
-    (void)engine;
-}
-
-static bool is_full(struct flo_store_engine *engine)
-{
-    (void)engine;
-    return false;
-}
-
 /* ---- opening ---- */
 
 static void close_engine(struct flo_store_engine *engine)
@@ -297,16 +268,12 @@ static void close_engine(struct flo_store_engine *engine)
     free(engine);
 }
 
+/* A commit in memory lasts as long as the process in any case. */
 static const struct flo_store_ops ops = {
     .close = close_engine,
     .begin = begin,
     .commit = commit,
     .cancel = cancel,
-    .hold = hold,
-    .sync = sync_nothing,
-    .tidy = tidy,
-    .is_full = is_full,
-    .settle = sync_nothing,
     .find = find,
     .count = count,
     .insert = insert,

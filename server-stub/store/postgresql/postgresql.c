@@ -407,31 +407,6 @@ static int commit(struct flo_store_engine *engine, struct flo_err *err)
     return rv;
 }
 
-/* ---- durability: a commit that returned is on the server's disk ---- */
-
-static int hold(struct flo_store_engine *engine, bool on, struct flo_err *err)
-{
-    (void)engine, (void)on, (void)err;
-    return 0;
-}
-
-static int sync_nothing(struct flo_store_engine *engine, struct flo_err *err)
-{
-    (void)engine, (void)err;
-    return 0;
-}
-
-static void tidy(struct flo_store_engine *engine)
-{
-    (void)engine; /* The server's own vacuum does this work. */
-}
-
-static bool is_full(struct flo_store_engine *engine)
-{
-    (void)engine;
-    return false;
-}
-
 /* ---- opening ---- */
 
 static void close_engine(struct flo_store_engine *engine)
@@ -443,17 +418,14 @@ static void close_engine(struct flo_store_engine *engine)
     free(store);
 }
 
+/* A commit that returned is on the server's disk, and the server's own vacuum
+ * tidies. */
 static const struct flo_store_ops ops = {
     .close = close_engine,
     .begin = begin,
     .on_wait = on_wait,
     .commit = commit,
     .cancel = cancel,
-    .hold = hold,
-    .sync = sync_nothing,
-    .tidy = tidy,
-    .is_full = is_full,
-    .settle = sync_nothing,
     .find = find,
     .count = count,
     .insert = insert,

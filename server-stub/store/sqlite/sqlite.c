@@ -132,19 +132,15 @@ static int insert(struct flo_store_engine *engine, enum flo_table table,
                   const struct flo_field_change *changes, size_t change_count, uint64_t *changed,
                   struct flo_err *err)
 {
-    struct flo_sqlite *sqlite = sqlite_of(engine);
-
-    flo_sql_insert(&sqlite->sql, table, changes, change_count);
-    return run(sqlite, changed, err);
+    flo_sql_insert(&sqlite_of(engine)->sql, table, changes, change_count);
+    return run(sqlite_of(engine), changed, err);
 }
 
 static int put(struct flo_store_engine *engine, enum flo_table table,
                const struct flo_field_change *changes, size_t change_count, struct flo_err *err)
 {
-    struct flo_sqlite *sqlite = sqlite_of(engine);
-
-    flo_sql_put(&sqlite->sql, table, changes, change_count);
-    return run(sqlite, NULL, err);
+    flo_sql_put(&sqlite_of(engine)->sql, table, changes, change_count);
+    return run(sqlite_of(engine), NULL, err);
 }
 
 static int update(struct flo_store_engine *engine, enum flo_table table,
@@ -152,20 +148,16 @@ static int update(struct flo_store_engine *engine, enum flo_table table,
                   const struct flo_match *matches, size_t match_count, uint64_t *changed,
                   struct flo_err *err)
 {
-    struct flo_sqlite *sqlite = sqlite_of(engine);
-
-    flo_sql_update(&sqlite->sql, table, changes, change_count, matches, match_count);
-    return run(sqlite, changed, err);
+    flo_sql_update(&sqlite_of(engine)->sql, table, changes, change_count, matches, match_count);
+    return run(sqlite_of(engine), changed, err);
 }
 
 static int remove_rows(struct flo_store_engine *engine, enum flo_table table,
                        const struct flo_match *matches, size_t match_count, uint64_t *changed,
                        struct flo_err *err)
 {
-    struct flo_sqlite *sqlite = sqlite_of(engine);
-
-    flo_sql_remove(&sqlite->sql, table, matches, match_count);
-    return run(sqlite, changed, err);
+    flo_sql_remove(&sqlite_of(engine)->sql, table, matches, match_count);
+    return run(sqlite_of(engine), changed, err);
 }
 
 /* ---- transactions ---- */

@@ -77,13 +77,18 @@ static int slow_sync(struct flo_store_engine *engine, struct flo_err *err)
         pthread_cond_wait(&disk.changed, &disk.mutex);
     }
     pthread_mutex_unlock(&disk.mutex);
-    return fails(&disk.fail) ? flo_fail(err, FLO_E_DB, "the disk") : disk.real->sync(engine, err);
+    if (fails(&disk.fail)) {
+        return flo_fail(err, FLO_E_DB, "the disk");
+    }
+    return disk.real->sync != NULL ? disk.real->sync(engine, err) : 0;
 }
 
 static int slow_settle(struct flo_store_engine *engine, struct flo_err *err)
 {
-    return fails(&disk.settle_fail) ? flo_fail(err, FLO_E_DB, "still")
-                                    : disk.real->settle(engine, err);
+    if (fails(&disk.settle_fail)) {
+        return flo_fail(err, FLO_E_DB, "still");
+    }
+    return disk.real->settle != NULL ? disk.real->settle(engine, err) : 0;
 }
 
 static void slow_tidy(struct flo_store_engine *engine)
@@ -95,7 +100,9 @@ static void slow_tidy(struct flo_store_engine *engine)
         pthread_cond_wait(&disk.changed, &disk.mutex);
     }
     pthread_mutex_unlock(&disk.mutex);
-    disk.real->tidy(engine);
+    if (disk.real->tidy != NULL) {
+        disk.real->tidy(engine);
+    }
     pthread_mutex_lock(&disk.mutex);
     disk.tidy_ended++;
     pthread_cond_broadcast(&disk.changed);
