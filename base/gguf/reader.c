@@ -89,9 +89,8 @@ static int check_bools(const struct flo_gguf_kv *kv, struct flo_err *err)
 
 static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv, struct flo_err *err)
 {
-    int rv = flo_cursor_name(at, FLO_GGUF_KEY_BYTES_MAX, &kv->key, err);
-    FLO_TRY(rv);
-    rv = flo_cursor_u32(at, &kv->type, err);
+    FLO_TRY(flo_cursor_name(at, FLO_GGUF_KEY_BYTES_MAX, &kv->key, err));
+    int rv = flo_cursor_u32(at, &kv->type, err);
     FLO_TRY(rv);
     kv->item_type = kv->type;
     kv->count = 1;

@@ -361,12 +361,11 @@ static int compare(void *context, struct flo_err *err)
     v->report.has_layers = v->asks_layers;
     FLO_TRY(flo_eval_suite(v->tool.args.words[0], &v->suite, &v->report.suite_file, err));
     memcpy(inputs.paths, v->tool.args.words, v->tool.args.word_count * sizeof(inputs.paths[0]));
-    int rv =
-        v->page != NULL ? flo_outfile(v->page, inputs, carry_out, v, err) : carry_out(v, -1, err);
-    FLO_TRY(rv);
+    FLO_TRY(v->page != NULL ? flo_outfile(v->page, inputs, carry_out, v, err)
+                            : carry_out(v, -1, err));
     (v->tool.args.is_json ? flo_compare_json : flo_compare_table)(&v->report, &text);
     FLO_TRY(flo_tool_print(&text, "the report", err));
-    rv = tell_failed(&v->report, err);
+    int rv = tell_failed(&v->report, err);
     v->tool.args.is_told = rv < 0; /* no JSON for the error: stdout already has the report */
     return rv;
 }

@@ -304,7 +304,6 @@ static int eval(void *context, struct flo_err *err)
 {
     struct eval *e = context;
     struct flo_eval_report *r = &e->report;
-    int rv = 0;
 
     signal(SIGPIPE, SIG_IGN); /* a peer that ends becomes an error, not a signal */
     r->has_against = e->against != NULL;
@@ -318,8 +317,7 @@ static int eval(void *context, struct flo_err *err)
     if (e->max_kl != NULL) {
         FLO_TRY(read_limit("max-kl", e->max_kl, 1e9, &e->kl_most, err));
     }
-    rv = flo_eval_suite(e->tool.args.words[0], &e->suite, &r->suite_file, err);
-    FLO_TRY(rv);
+    FLO_TRY(flo_eval_suite(e->tool.args.words[0], &e->suite, &r->suite_file, err));
     r->suite = &e->suite;
     FLO_TRY(open_models(e, err));
     const struct flo_inputs inputs = {{e->tool.args.words[0], e->tool.model, e->against,

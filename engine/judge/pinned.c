@@ -141,9 +141,8 @@ static void conclude(const struct judge *judge, struct flo_pinned_verdict *v)
 static int run(struct judge *judge, struct flo_pinned_verdict *verdict, struct flo_err *err)
 {
     struct flo_chunks *chunks = &judge->chunks;
-    int rv = open_models(judge, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(open_models(judge, err));
     FLO_TRY(flo_chunks_of_text(&judge->floats, judge->files->text, chunks, err));
     uint32_t length = judge->floats.info->context;
     length = length < CHUNK_TOKENS ? length : CHUNK_TOKENS;
@@ -151,7 +150,7 @@ static int run(struct judge *judge, struct flo_pinned_verdict *verdict, struct f
         return flo_fail(err, FLO_E_USAGE, "%s has %zu tokens, %d chunks of %u are needed",
                         judge->files->text, chunks->tokens_count, CHUNKS_MIN, length);
     }
-    rv = flo_chunks_cut(chunks, length, err);
+    int rv = flo_chunks_cut(chunks, length, err);
     FLO_TRY(rv);
     FLO_TRY(flo_distance_open(&judge->distance, judge->floats.info->n_vocab, chunks, err));
     judge->means = calloc(chunks->count, SIDES * sizeof(*judge->means));

@@ -152,13 +152,12 @@ int flo_session_append(struct flo_session *session, const int32_t *tokens, size_
 {
     uint32_t position = session->position;
     uint64_t started_us;
-    int rv = flo_session_check(session, tokens, count, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(flo_session_check(session, tokens, count, err));
     session->has_logits = false;
     pthread_mutex_lock(&session->engine->lock);
     started_us = flo_now_us();
-    rv = append_batches(session, tokens, count, outputs, err);
+    int rv = append_batches(session, tokens, count, outputs, err);
     pthread_mutex_unlock(&session->engine->lock);
     if (rv != 0) {
         session->position = position;

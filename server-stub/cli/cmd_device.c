@@ -399,13 +399,12 @@ int flo_cmd_device_get(struct flo_cli *cli, struct flo_err *err)
     const char *name;
     FLO_CLEANUP(flo_json_cleanup) json_t *device = NULL;
     bool timeline = flo_args_has(&cli->args, "timeline");
-    int rv = device_path(cli, timeline ? "/timeline" : "", path, sizeof(path), &name, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(device_path(cli, timeline ? "/timeline" : "", path, sizeof(path), &name, err));
     if (timeline) {
         return show_timeline(cli, path, err);
     }
-    rv = flo_api_get(cli, path, &device, err);
+    int rv = flo_api_get(cli, path, &device, err);
     if (rv == 0 && flo_out_is_data(cli)) {
         flo_out_object(cli, device, FLO_COLUMNS(device));
     } else if (rv == 0) {

@@ -190,9 +190,8 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create, co
         *err = why;
         return rv;
     }
-    rv = flo_create_difference(create, json_object_get(release, "document"), other, sizeof(other),
-                               err);
-    FLO_TRY(rv);
+    FLO_TRY(flo_create_difference(create, json_object_get(release, "document"), other,
+                                  sizeof(other), err));
     if (other[0] != '\0') {
         return flo_fail(err, FLO_E_RELEASE_EXISTS, "%s is there, and %s is another", title, other);
     }

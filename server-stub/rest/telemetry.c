@@ -30,10 +30,9 @@ static void on_closed(void *user)
 int flo_rest_telemetry(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_telemetry_query what;
-    int rv = call->in == NULL ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")
-                              : flo_telemetry_query_parse(call->in, &what, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(call->in == NULL ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")
+                             : flo_telemetry_query_parse(call->in, &what, err));
     struct flo_lane_query *query = calloc(1, sizeof(*query));
     if (query == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "query");

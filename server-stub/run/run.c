@@ -507,8 +507,7 @@ static int listeners_open(struct flo_run *run, struct flo_err *err)
     FLO_TRY(flo_httpd_listen(*httpd, controller->options.listen,
                              is_plain(controller) ? NULL : &people, FLO_TAG_PEOPLE,
                              &controller->addresses.port, err));
-    rv = devices_address(controller, address, sizeof(address), err);
-    FLO_TRY(rv);
+    FLO_TRY(devices_address(controller, address, sizeof(address), err));
     FLO_TRY(flo_httpd_listen(*httpd, address, &devices, FLO_TAG_DEVICES,
                              &controller->addresses.port_devices, err));
     say_listening(run, FLO_TAG_PEOPLE, is_plain(controller) ? NULL : &people);
@@ -641,8 +640,7 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     FLO_TRY(rv);
     FLO_TRY(flo_live_open(controller, run->base, &rest->live, err));
     FLO_TRY(flo_batches_open(controller, run->base, rest->broker, &rest->batches, err));
-    rv = flo_telemetry_feed_start(controller, run->base, rest->broker != NULL, err);
-    FLO_TRY(rv);
+    FLO_TRY(flo_telemetry_feed_start(controller, run->base, rest->broker != NULL, err));
     FLO_TRY(flo_watching_open(rest, run->base, &run->watching, err));
     flo_outgoing_subscribe(controller, (struct flo_subscriber){run, on_committed, NULL});
     return timers_open(run, err);

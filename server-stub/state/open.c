@@ -40,9 +40,8 @@ static int settings_load(struct flo_controller *controller, bool *is_new, struct
     struct flo_fleet_device_count count = {0};
     const struct flo_controller_options *options = &controller->options;
     char text[FLO_NAME_MAX + 1];
-    int rv = flo_fleet_setting_get(controller->store, "fleet", text, sizeof(text), err);
 
-    FLO_TRY(rv);
+    FLO_TRY(flo_fleet_setting_get(controller->store, "fleet", text, sizeof(text), err));
     const char *wanted = options->fleet != NULL ? options->fleet : text[0] != '\0' ? text : "demo";
     if (!flo_name_is_valid(wanted)) {
         return flo_fail(err, FLO_E_META_NAME, "`%.64s` is no fleet name", wanted);
@@ -52,7 +51,7 @@ static int settings_load(struct flo_controller *controller, bool *is_new, struct
     }
     snprintf(controller->fleet, sizeof(controller->fleet), "%s", wanted);
     *is_new = text[0] == '\0';
-    rv = flo_fleet_setting_set(controller->store, "fleet", controller->fleet, err);
+    int rv = flo_fleet_setting_set(controller->store, "fleet", controller->fleet, err);
     if (rv == 0) {
         rv = flo_fleet_setting_get(controller->store, "heartbeat_ms", text, sizeof(text), err);
     }

@@ -117,15 +117,14 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action, 
     struct flo_serve_model model = {.release = action->release.digest};
     FLO_CLEANUP(text_free) char *chat_template = NULL;
     bool is_fresh = flo_digest_equal(&shell->models[action->model].fresh, &action->release.digest);
-    int rv = flo_shell_files_of(shell, action, &files, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(flo_shell_files_of(shell, action, &files, err));
     release = files.release;
     if (!flo_release_is_native(files.variant)) {
         return load_runtime(shell, action, release, files.variant, is_fresh, err);
     }
     FLO_TRY(flo_store_blob_open(shell->store, &files.model->digest, &model.fd, NULL, err));
-    rv = flo_shell_adapter_add(shell, &files, &model, err);
+    int rv = flo_shell_adapter_add(shell, &files, &model, err);
     if (rv < 0) {
         close(model.fd);
         return rv;

@@ -160,12 +160,11 @@ static int write_checkpoint(struct flo_controller *controller,
 
     signed_text(checkpoint, text, sizeof(text));
     FLO_TRY(room_for_one(head, err));
-    int rv = flo_sign(head->key, text, strlen(text), signature, err);
-    FLO_TRY(rv);
+    FLO_TRY(flo_sign(head->key, text, strlen(text), signature, err));
     flo_audit_line(checkpoint, signature, line);
     FLO_TRY(flo_audit_lines_put(controller, head->lines, line, err));
     off_t begin = lseek(head->fd, 0, SEEK_END);
-    rv = flo_fd_write_all(head->fd, line, strlen(line), err);
+    int rv = flo_fd_write_all(head->fd, line, strlen(line), err);
     if (rv == 0 && fdatasync(head->fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "audit.head");
     }

@@ -169,10 +169,9 @@ static int make_first(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_key *key;
     char path[4096];
-    int rv = flo_pki_key(controller, "pki/ca.key", path, &key, err);
 
-    FLO_TRY(rv);
-    rv = make(controller, key, true, err);
+    FLO_TRY(flo_pki_key(controller, "pki/ca.key", path, &key, err));
+    int rv = make(controller, key, true, err);
     if (rv < 0) {
         flo_key_free(key);
         return rv;

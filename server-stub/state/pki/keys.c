@@ -63,15 +63,14 @@ int flo_pki_open(struct flo_controller *controller, struct flo_err *err)
 {
     static const char *const folders[] = {"pki", "keys", "trust", "blobs", "mosquitto"};
     char path[4096];
-    int rv = flo_pki_in_memory(controller) ? 0 : check_known(controller, err);
 
-    FLO_TRY(rv);
+    FLO_TRY(flo_pki_in_memory(controller) ? 0 : check_known(controller, err));
     for (size_t i = 0; i < FLO_COUNT(folders) && !flo_pki_in_memory(controller); i++) {
         FLO_TRY(flo_pki_path(controller, folders[i], path, err));
         FLO_TRY(flo_dir_make(path, 0700, err));
     }
     FLO_TRY(flo_pki_seals_open(controller, err));
-    rv = flo_pki_authorities_open(controller, err);
+    int rv = flo_pki_authorities_open(controller, err);
     if (rv == 0) {
         rv = order_key_open(controller, err);
     }

@@ -204,10 +204,9 @@ static int sketch_read(struct flo_windows *store, const char *sql, const struct 
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_db_query(store->db, sql, key, 4, &row, err);
 
-    FLO_TRY(rv);
-    rv = flo_db_step(row, &has_row, err);
+    FLO_TRY(flo_db_query(store->db, sql, key, 4, &row, err));
+    int rv = flo_db_step(row, &has_row, err);
     FLO_TRY(rv);
     if (!has_row) {
         return rv;

@@ -63,10 +63,9 @@ static int refuse_too_many(struct flo_windows *store, const struct flo_telemetry
 
     query_key(query, from_ms, key);
     key[3] = flo_db_number(FLO_TELEMETRY_ROWS_MAX);
-    int rv = flo_db_query(store->db, query->by_device ? BEYOND("window") : BEYOND("total"), key, 4,
-                          &row, err);
-    FLO_TRY(rv);
-    rv = flo_db_step(row, &has_row, err);
+    FLO_TRY(flo_db_query(store->db, query->by_device ? BEYOND("window") : BEYOND("total"), key, 4,
+                         &row, err));
+    int rv = flo_db_step(row, &has_row, err);
     FLO_TRY(rv);
     if (!has_row) {
         return rv;
