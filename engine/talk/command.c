@@ -11,16 +11,12 @@ static const struct {
 #define FLO_TALK_COMMAND(command, name, words, meaning) {FLO_TALK_##command, name},
 #define FLO_TALK_ALIAS(command, name) {FLO_TALK_##command, name},
 #include "engine/talk/commands.def"
-#undef FLO_TALK_COMMAND
-#undef FLO_TALK_ALIAS
 };
 
 const char flo_talk_help[] = "Commands of a chat:\n"
 #define FLO_TALK_COMMAND(command, name, words, meaning) "  /" name words meaning "\n"
 #define FLO_TALK_ALIAS(command, name)
 #include "engine/talk/commands.def"
-#undef FLO_TALK_COMMAND
-#undef FLO_TALK_ALIAS
                              "  \"\"\"TEXT\"\"\"       a text of several lines\n"
                              "  TEXT\\            the text goes on in the next line\n"
                              "  Ctrl-C           stop the answer and keep its text\n";

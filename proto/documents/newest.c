@@ -34,7 +34,6 @@ int flo_newest_parse(const char *body, size_t bytes, const char *fleet, struct f
 #define FLO_NEWEST(name, least, most, meaning)                                                     \
     FLO_TRY(flo_json_get_u64(root, #name, least, most, &read.name, err));
 #include "proto/newest.def"
-#undef FLO_NEWEST
     FLO_TRY(flo_json_get_digest(root, "root", &read.root, err));
     *out = read;
     return 0;
@@ -47,7 +46,6 @@ void flo_newest_write(const struct flo_newest *newest, struct flo_buf *out)
 
 #define FLO_NEWEST(name, least, most, meaning) flo_json_set_number(root, #name, newest->name);
 #include "proto/newest.def"
-#undef FLO_NEWEST
     json_object_set_new(root, "root", flo_json_digest(&newest->root));
     flo_json_dump_canonical(root, out);
 }

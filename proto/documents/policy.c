@@ -9,7 +9,6 @@
 const char flo_policy_names[] = ""
 #define FLO_POLICY(name, kind, min, max, start, unit, meaning) #name " "
 #include "proto/policy.def"
-#undef FLO_POLICY
     ;
 
 void flo_policy_default(struct flo_policy *out)
@@ -17,7 +16,6 @@ void flo_policy_default(struct flo_policy *out)
     *out = (struct flo_policy){
 #define FLO_POLICY(name, kind, min, max, start, unit, meaning) .name = (start),
 #include "proto/policy.def"
-#undef FLO_POLICY
     };
 }
 
@@ -38,7 +36,6 @@ bool flo_policy_is_valid(const struct flo_policy *policy)
 #define FLO_POLICY(name, kind, min, max, start, unit, meaning)                                     \
     &&is_within_##kind(policy->name, min, max)
 #include "proto/policy.def"
-#undef FLO_POLICY
         ;
 }
 
@@ -56,7 +53,6 @@ int flo_policy_read(const json_t *json, struct flo_policy *out, struct flo_err *
         rv = READ_##kind(json, #name, min, max, out->name, &out->name, err);                       \
     }
 #include "proto/policy.def"
-#undef FLO_POLICY
     return rv < 0 ? flo_wrap(err, rv, "policy") : 0;
 }
 
@@ -70,7 +66,6 @@ json_t *flo_policy_json(const struct flo_policy *policy)
 #define FLO_POLICY(name, kind, min, max, start, unit, meaning)                                     \
     is_whole = is_whole && json_object_set_new(json, #name, JSON_##kind(policy->name)) == 0;
 #include "proto/policy.def"
-#undef FLO_POLICY
     if (!is_whole) {
         json_decref(json);
         return NULL;

@@ -134,7 +134,6 @@ static void show_serve(const struct flo_release_serve *serve, struct flo_buf *ou
         flo_buf_printf(out, " " #name " %" PRId64, serve->sampling.name);                          \
     }
 #include "proto/sampling.def"
-#undef FLO_SAMPLING
     flo_buf_text(out, "\n");
     put_text(out, "  system", serve->system);
 }

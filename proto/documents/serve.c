@@ -15,7 +15,6 @@ void flo_release_serve_init(struct flo_release_serve *serve)
     *serve = (struct flo_release_serve){.sampling = {
 #define FLO_SAMPLING(name, max, meaning) .name = -1,
 #include "proto/sampling.def"
-#undef FLO_SAMPLING
                                         }};
 }
 
@@ -76,7 +75,6 @@ static int read_sampling(const json_t *json, struct flo_release_sampling *out, s
         out->name = rv == 0 ? (int64_t)value : out->name;                                          \
     }
 #include "proto/sampling.def"
-#undef FLO_SAMPLING
     return rv < 0 ? flo_wrap(err, rv, "field `sampling`") : 0;
 }
 
@@ -146,7 +144,6 @@ json_t *flo_serve_json(const struct flo_release_serve *serve)
         flo_json_set_number(sampling, #name, (uint64_t)serve->sampling.name);                      \
     }
 #include "proto/sampling.def"
-#undef FLO_SAMPLING
     flo_json_put_number(json, "context", serve->context);
     flo_json_put_number(json, "sessions", serve->sessions);
     flo_json_put_text(json, "cache", serve->cache);

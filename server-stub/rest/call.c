@@ -209,8 +209,6 @@ static const struct {
 #define FLO_REST_ROUTE(...)
 #define FLO_REST_STREAM(name, method, pattern, ...) {method, pattern},
 #include "server-stub/rest/routes.def"
-#undef FLO_REST_ROUTE
-#undef FLO_REST_STREAM
 };
 
 int flo_rest_stream_open(struct flo_rest *rest, enum flo_rest_stream stream,

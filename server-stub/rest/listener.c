@@ -56,8 +56,6 @@ static const struct route routes[] = {
 #define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query, body)                 \
     {method, pattern, FLO_ACCESS_##access, flags, handler, what, query, body, STATUS_##handler},
 #include "server-stub/rest/routes.def"
-#undef FLO_REST_ROUTE
-#undef FLO_REST_STREAM
 };
 /* Context that the HTTP server passes to the handler of a route; it lives as
  * long as the process. */

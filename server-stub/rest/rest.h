@@ -117,16 +117,12 @@ typedef int (*flo_rest_handler)(struct flo_rest_call *call, struct flo_err *err)
 #define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query, body)                 \
     int handler(struct flo_rest_call *call, struct flo_err *err);
 #include "server-stub/rest/routes.def"
-#undef FLO_REST_ROUTE
-#undef FLO_REST_STREAM
 
 /* Calls that stream, numbered in the order of routes.def. */
 enum flo_rest_stream {
 #define FLO_REST_ROUTE(...)
 #define FLO_REST_STREAM(name, ...) FLO_STREAM_##name,
 #include "server-stub/rest/routes.def"
-#undef FLO_REST_ROUTE
-#undef FLO_REST_STREAM
     FLO_STREAM_COUNT
 };
 FLO_MUST_USE int flo_rest_stream_open(struct flo_rest *rest, enum flo_rest_stream stream,

@@ -23,9 +23,6 @@ enum flo_sealed_kind {
 #define FLO_SEALED_SETTING(kind, name) FLO_SEALED_##kind,
 #define FLO_BARE(table, why)
 #include "server-stub/store/sealed.def"
-#undef FLO_SEALED
-#undef FLO_SEALED_SETTING
-#undef FLO_BARE
     FLO_SEALED_KINDS
 };
 

@@ -3,16 +3,9 @@
 #include "server-stub/store/tables.h"
 
 const struct flo_field_facts flo_fields[FLO_FIELDS] = {
-#define FLO_TABLE(name, word, keys)
 #define FLO_FIELD(table, name, word, type)                                                         \
     [FLO_FIELD_##table##_##name] = {word, FLO_TABLE_##table, FLO_TYPE_##type},
-#define FLO_END(table)
-#define FLO_INDEX(table, is_unique, ...)
 #include "server-stub/store/tables.def"
-#undef FLO_TABLE
-#undef FLO_FIELD
-#undef FLO_END
-#undef FLO_INDEX
 };
 
 /* A table without a row in sealed.def does not compile. */
@@ -21,23 +14,13 @@ enum {
 #define FLO_SEALED_SETTING(kind, name)
 #define FLO_BARE(table, why) DECIDED_##table,
 #include "server-stub/store/sealed.def"
-#undef FLO_SEALED
-#undef FLO_SEALED_SETTING
-#undef FLO_BARE
 };
 
 const struct flo_table_facts flo_tables[FLO_TABLES] = {
 #define FLO_TABLE(name, word, keys)                                                                \
     [FLO_TABLE_##                                                                                  \
         name] = {word, FLO_FIELDS_##name, FLO_FIELDS_END_##name, DECIDED_##name >= 0 ? keys : 0},
-#define FLO_FIELD(table, name, word, type)
-#define FLO_END(table)
-#define FLO_INDEX(table, is_unique, ...)
 #include "server-stub/store/tables.def"
-#undef FLO_TABLE
-#undef FLO_FIELD
-#undef FLO_END
-#undef FLO_INDEX
 };
 
 #define FIELDS(...)                                                                                \
@@ -46,15 +29,8 @@ const struct flo_table_facts flo_tables[FLO_TABLES] = {
         __VA_ARGS__                                                                                \
     }
 const struct flo_index_facts flo_indexes[] = {
-#define FLO_TABLE(name, word, keys)
-#define FLO_FIELD(table, name, word, type)
-#define FLO_END(table)
 #define FLO_INDEX(table, is_unique, ...) {FLO_TABLE_##table, is_unique, FIELDS(__VA_ARGS__)},
 #include "server-stub/store/tables.def"
-#undef FLO_TABLE
-#undef FLO_FIELD
-#undef FLO_END
-#undef FLO_INDEX
 };
 const int flo_index_count = (int)FLO_COUNT(flo_indexes);
 

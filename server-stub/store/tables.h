@@ -24,14 +24,7 @@
 
 enum flo_table {
 #define FLO_TABLE(name, word, keys) FLO_TABLE_##name,
-#define FLO_FIELD(table, name, word, type)
-#define FLO_END(table)
-#define FLO_INDEX(table, is_unique, ...)
 #include "server-stub/store/tables.def"
-#undef FLO_TABLE
-#undef FLO_FIELD
-#undef FLO_END
-#undef FLO_INDEX
     FLO_TABLES
 };
 
@@ -42,12 +35,7 @@ enum flo_field {
     FLO_FIELDS_##name, FLO_FIELDS_BACK_##name = FLO_FIELDS_##name - 1,
 #define FLO_FIELD(table, name, word, type) FLO_FIELD_##table##_##name,
 #define FLO_END(table) FLO_FIELDS_END_##table, FLO_FIELDS_LAST_##table = FLO_FIELDS_END_##table - 1,
-#define FLO_INDEX(table, is_unique, ...)
 #include "server-stub/store/tables.def"
-#undef FLO_TABLE
-#undef FLO_FIELD
-#undef FLO_END
-#undef FLO_INDEX
     FLO_FIELDS
 };
 

@@ -23,8 +23,6 @@ static const struct {
 #define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query, body)                 \
     {pattern, query, body},
 #include "server-stub/rest/routes.def"
-#undef FLO_REST_ROUTE
-#undef FLO_REST_STREAM
 };
 
 static struct flo_controller *controller;

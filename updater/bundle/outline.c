@@ -91,7 +91,6 @@ static bool is_same_serve(const struct flo_release_serve *a, const struct flo_re
 
 #define FLO_SAMPLING(name, max, meaning) is_same = is_same && a->sampling.name == b->sampling.name;
 #include "proto/sampling.def"
-#undef FLO_SAMPLING
     return is_same;
 }
 

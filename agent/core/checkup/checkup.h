@@ -63,7 +63,6 @@ struct flo_checkup {
 enum flo_finding_kind {
 #define FLO_FINDING(name, id, level, unit, fix) FLO_FINDING_##name,
 #include "agent/core/checkup/findings.def"
-#undef FLO_FINDING
     FLO_FINDING_COUNT
 };
 struct flo_finding {

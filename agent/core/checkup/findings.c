@@ -33,7 +33,6 @@ static const struct {
 #define BAD "bad"
 #define FLO_FINDING(name, id, level, unit, fix) {id, level, unit, fix},
 #include "agent/core/checkup/findings.def"
-#undef FLO_FINDING
 #undef INFO
 #undef WARN
 #undef BAD

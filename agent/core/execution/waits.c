@@ -20,7 +20,6 @@ static const struct {
 #define FLO_WAIT(name, word, is_asked, states, is_ending, text)                                    \
     [FLO_WAIT_##name] = {word, text, states, is_ending},
 #include "agent/core/execution/waits.def"
-#undef FLO_WAIT
 };
 
 const char *flo_wait_word(enum flo_wait wait)
@@ -37,7 +36,6 @@ static uint32_t asked_by(const struct flo_policy *policy)
 #define FLO_WAIT(name, word, is_asked, states, is_ending, text)                                    \
     set |= (is_asked) ? FLO_WAIT_BIT(FLO_WAIT_##name) : 0;
 #include "agent/core/execution/waits.def"
-#undef FLO_WAIT
     return set;
 }
 

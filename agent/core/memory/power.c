@@ -60,7 +60,6 @@ static const struct {
 #define FLO_PRESSURE_LIMIT(name, word, causes, meaning)                                            \
     [FLO_PRESSURE_LIMIT_##name] = {word, causes},
 #include "agent/core/memory/pressure.def"
-#undef FLO_PRESSURE_LIMIT
 };
 
 const char *flo_pressure_limit_word(enum flo_pressure_limit limit)

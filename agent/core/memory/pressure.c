@@ -21,7 +21,6 @@ const char *flo_pressure_word(enum flo_pressure_step step)
         "none",
 #define FLO_PRESSURE_STEP(name, word, meaning) word,
 #include "agent/core/memory/pressure.def"
-#undef FLO_PRESSURE_STEP
     };
     assert(step < FLO_PRESSURE_STEP_COUNT);
     return words[step];

@@ -21,7 +21,6 @@ enum flo_pressure_step {
     FLO_PRESSURE_NONE,
 #define FLO_PRESSURE_STEP(name, word, meaning) FLO_PRESSURE_##name,
 #include "agent/core/memory/pressure.def"
-#undef FLO_PRESSURE_STEP
     FLO_PRESSURE_STEP_COUNT
 };
 const char *flo_pressure_word(enum flo_pressure_step step);
@@ -102,7 +101,6 @@ bool flo_power_sample(struct flo_power *power, const struct flo_power_sample *sa
 enum flo_pressure_limit {
 #define FLO_PRESSURE_LIMIT(name, word, causes, meaning) FLO_PRESSURE_LIMIT_##name,
 #include "agent/core/memory/pressure.def"
-#undef FLO_PRESSURE_LIMIT
     FLO_PRESSURE_LIMIT_COUNT
 };
 const char *flo_pressure_limit_word(enum flo_pressure_limit limit);

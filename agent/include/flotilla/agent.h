@@ -78,7 +78,6 @@ struct flo_agent_detail {
 enum flo_wait {
 #define FLO_WAIT(name, word, is_asked, states, is_ending, text) FLO_WAIT_##name,
 #include "agent/core/execution/waits.def"
-#undef FLO_WAIT
     FLO_WAIT_COUNT
 };
 #define FLO_WAIT_BIT(wait) (1u << (wait)) /* Returns the bit of a wait in a set of waits. */

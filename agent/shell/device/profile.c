@@ -171,7 +171,6 @@ static json_t *architectures_json(bool has_any)
     static const char *const ids[] = {
 #define FLO_ARCHITECTURE(name, id, ...) id,
 #include "base/architectures.def"
-#undef FLO_ARCHITECTURE
     };
     _Static_assert(FLO_COUNT(ids) < FLO_PROFILE_ENGINES_MAX, "the updater takes them all");
     json_t *list = json_array();

@@ -6,7 +6,6 @@
 enum {
 #define HTTPD_CELL(state, event, does) CELL_##state##_##event,
 #include "base/host/httpd/cells.def"
-#undef HTTPD_CELL
     CELLS
 };
 _Static_assert(CELLS == HTTPD_STATES * HTTPD_EVENTS, "each state has a cell for each event");
@@ -14,7 +13,6 @@ _Static_assert(CELLS == HTTPD_STATES * HTTPD_EVENTS, "each state has a cell for 
 static const enum httpd_does cells[HTTPD_STATES][HTTPD_EVENTS] = {
 #define HTTPD_CELL(state, event, does) [HTTPD_##state][HTTPD_AT_##event] = HTTPD_##does,
 #include "base/host/httpd/cells.def"
-#undef HTTPD_CELL
 };
 
 enum httpd_does flo_httpd_does(enum httpd_state state, enum httpd_event event)

@@ -9,7 +9,6 @@
 static const char *const names[] = {
 #define FLO_ARCHITECTURE(name, id, ...) id,
 #include "base/architectures.def"
-#undef FLO_ARCHITECTURE
 };
 
 /* Sets of tensors that a family has if its row does not say otherwise. */

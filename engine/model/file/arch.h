@@ -181,7 +181,6 @@ enum flo_need {
 enum flo_arch_id {
 #define FLO_ARCHITECTURE(name, id, ...) FLO_ARCH_##name,
 #include "base/architectures.def"
-#undef FLO_ARCHITECTURE
     FLO_ARCHS
 };
 

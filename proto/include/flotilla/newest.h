@@ -34,7 +34,6 @@ struct flo_newest {
     char fleet[FLO_NAME_MAX + 1];
 #define FLO_NEWEST(name, least, most, meaning) uint64_t name;
 #include "proto/newest.def"
-#undef FLO_NEWEST
     struct flo_digest root;
 };
 /* Reads a body.  A body of another fleet than `fleet` (NULL: any) is meta.fleet;

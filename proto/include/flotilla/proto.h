@@ -227,7 +227,6 @@ struct flo_release_variant {
 struct flo_release_sampling {
 #define FLO_SAMPLING(name, max, meaning) int64_t name;
 #include "proto/sampling.def"
-#undef FLO_SAMPLING
 };
 struct flo_release_serve {
     uint32_t context;  /* tokens per session; 0: not set */
@@ -400,7 +399,6 @@ struct flo_policy {
 #define FLO_POLICY_REAL double
 #define FLO_POLICY(name, kind, min, max, start, unit, meaning) FLO_POLICY_##kind name;
 #include "proto/policy.def"
-#undef FLO_POLICY
 #undef FLO_POLICY_WHOLE
 #undef FLO_POLICY_REAL
 };

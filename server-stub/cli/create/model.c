@@ -87,7 +87,6 @@ static bool is_built_in(const char *architecture)
     static const char *const ids[] = {
 #define FLO_ARCHITECTURE(name, id, ...) id,
 #include "base/architectures.def"
-#undef FLO_ARCHITECTURE
     };
 
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {

@@ -45,7 +45,6 @@ static bool take(const struct flo_gguf *gguf, struct flo_release_sampling *out)
     static const struct flo_release_sampling most = {
 #define FLO_SAMPLING(name, max, meaning) .name = max,
 #include "proto/sampling.def"
-#undef FLO_SAMPLING
     };
     const struct {
         const char *name;

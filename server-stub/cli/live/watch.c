@@ -95,7 +95,6 @@ static bool is_end(const char *state)
     } states[] = {
 #define FLO_ROLLOUT_STATE(name, word, active, meaning, next) {word, active},
 #include "server-stub/core/rollout/rollout_states.def"
-#undef FLO_ROLLOUT_STATE
     };
 
     for (size_t i = 0; i < FLO_COUNT(states); i++) {
@@ -289,7 +288,6 @@ int flo_cmd_rollout_wait(struct flo_cli *cli, struct flo_err *err)
     static const char *const states[] = {
 #define FLO_ROLLOUT_STATE(name, word, active, meaning, next) word,
 #include "server-stub/core/rollout/rollout_states.def"
-#undef FLO_ROLLOUT_STATE
         NULL};
     const char *id = cli->args.words[0];
     uint64_t timeout_ms;

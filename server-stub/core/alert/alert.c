@@ -20,8 +20,6 @@ static const char *const words[] = {
 #define FLO_ALERT_STATE(name, word, meaning) word,
 #define FLO_ALERT_MOVE(...)
 #include "server-stub/core/alert/alert_states.def"
-#undef FLO_ALERT_STATE
-#undef FLO_ALERT_MOVE
 };
 
 const char *flo_alert_state_word(enum flo_alert_state state)
@@ -70,8 +68,6 @@ static bool move(struct flo_alert *alert, enum flo_alert_level level, uint64_t n
 #define FLO_ALERT_STATE(...)
 #define FLO_ALERT_MOVE(state, level, next) {FLO_ALERT_##state, FLO_ALERT_##level, FLO_ALERT_##next},
 #include "server-stub/core/alert/alert_states.def"
-#undef FLO_ALERT_STATE
-#undef FLO_ALERT_MOVE
     };
 
     assert(alert->state < FLO_ALERT_STATES);

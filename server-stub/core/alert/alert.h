@@ -22,8 +22,6 @@ enum flo_alert_state {
 #define FLO_ALERT_STATE(name, ...) FLO_ALERT_##name,
 #define FLO_ALERT_MOVE(...)
 #include "server-stub/core/alert/alert_states.def"
-#undef FLO_ALERT_STATE
-#undef FLO_ALERT_MOVE
     FLO_ALERT_STATES
 };
 const char *flo_alert_state_word(enum flo_alert_state state);

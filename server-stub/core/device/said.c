@@ -17,8 +17,6 @@ static const struct {
 #define FLO_SAID(word, shape) {word, shape},
 #define FLO_SAID_PART(word, shape) {word, shape},
 #include "server-stub/core/device/said.def"
-#undef FLO_SAID
-#undef FLO_SAID_PART
 };
 
 static struct flo_shape_span row_of(struct flo_shape_span word)

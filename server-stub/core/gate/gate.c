@@ -16,8 +16,6 @@ static const struct gate_fact gates[] = {
 #define FLO_GATE(name, word, kind, most, unit, meaning) {word, unit, FLO_GATE_KIND_##kind},
 #define FLO_GATE_FIELD(...)
 #include "server-stub/core/gate/gates.def"
-#undef FLO_GATE
-#undef FLO_GATE_FIELD
 };
 static const char *const on_fails[] = {"rollback", "halt", "pause"};
 

@@ -22,8 +22,6 @@ enum flo_gate {
 #define FLO_GATE(name, ...) FLO_GATE_##name,
 #define FLO_GATE_FIELD(...)
 #include "server-stub/core/gate/gates.def"
-#undef FLO_GATE
-#undef FLO_GATE_FIELD
     FLO_GATE_COUNT
 };
 /* Kind of a gate.  Sequential tests are of other kinds

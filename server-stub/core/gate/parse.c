@@ -23,15 +23,11 @@ static const struct field fields[] = {
 #define FLO_GATE_FIELD(gate, member, field, type, least, most, standard, text)                     \
     {FLO_GATE_##gate, member, type, offsetof(struct flo_gate_rule, field), least, most, standard},
 #include "server-stub/core/gate/gates.def"
-#undef FLO_GATE
-#undef FLO_GATE_FIELD
 };
 static const uint32_t most_of[] = {
 #define FLO_GATE(name, word, kind, most, unit, meaning) most,
 #define FLO_GATE_FIELD(...)
 #include "server-stub/core/gate/gates.def"
-#undef FLO_GATE
-#undef FLO_GATE_FIELD
 };
 
 static void *place_of(const struct field *field, struct flo_gate_rule *rule)

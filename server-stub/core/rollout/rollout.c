@@ -19,12 +19,9 @@ enum effect { DOES, SAME, NONE, STATE, APPROVAL, ENDED };
 static const uint8_t effect_of[][FLO_ROLLOUT_STATE_COUNT] = {
 #define FLO_ROLLOUT_EVENT(name, word, ...) ROW(__VA_ARGS__)
 #include "server-stub/core/rollout/rollout_events.def"
-#undef FLO_ROLLOUT_EVENT
 #define FLO_ROLLOUT_VERB(name, word, ...) ROW(__VA_ARGS__)
 #define FLO_ROLLOUT_READ(...)
 #include "server-stub/core/rollout/rollout_verbs.def"
-#undef FLO_ROLLOUT_VERB
-#undef FLO_ROLLOUT_READ
 };
 _Static_assert(FLO_ROLLOUT_STATE_COUNT == 12, "a column per state");
 

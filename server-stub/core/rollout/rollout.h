@@ -30,7 +30,6 @@
 enum flo_rollout_state {
 #define FLO_ROLLOUT_STATE(name, word, active, meaning, next) FLO_ROLLOUT_##name,
 #include "server-stub/core/rollout/rollout_states.def"
-#undef FLO_ROLLOUT_STATE
     FLO_ROLLOUT_STATE_COUNT
 };
 const char *flo_rollout_state_word(enum flo_rollout_state state);
@@ -294,12 +293,9 @@ struct flo_rollout {
 enum flo_rollout_event_kind {
 #define FLO_ROLLOUT_EVENT(name, ...) FLO_ROLLOUT_EVENT_##name,
 #include "server-stub/core/rollout/rollout_events.def"
-#undef FLO_ROLLOUT_EVENT
 #define FLO_ROLLOUT_VERB(name, ...) FLO_ROLLOUT_EVENT_##name,
 #define FLO_ROLLOUT_READ(...)
 #include "server-stub/core/rollout/rollout_verbs.def"
-#undef FLO_ROLLOUT_VERB
-#undef FLO_ROLLOUT_READ
     FLO_ROLLOUT_EVENT_COUNT
 };
 const char *flo_rollout_event_word(enum flo_rollout_event_kind kind);

@@ -13,7 +13,6 @@ struct state_fact {
 static const struct state_fact states[] = {
 #define FLO_ROLLOUT_STATE(name, word, active, meaning, next) {word, active, next},
 #include "server-stub/core/rollout/rollout_states.def"
-#undef FLO_ROLLOUT_STATE
 };
 
 const char *flo_rollout_state_word(enum flo_rollout_state state)
@@ -60,12 +59,9 @@ const char *flo_rollout_event_word(enum flo_rollout_event_kind kind)
     static const char *const words[] = {
 #define FLO_ROLLOUT_EVENT(name, word, ...) word,
 #include "server-stub/core/rollout/rollout_events.def"
-#undef FLO_ROLLOUT_EVENT
 #define FLO_ROLLOUT_VERB(name, word, ...) word,
 #define FLO_ROLLOUT_READ(...)
 #include "server-stub/core/rollout/rollout_verbs.def"
-#undef FLO_ROLLOUT_VERB
-#undef FLO_ROLLOUT_READ
     };
     assert(kind < FLO_ROLLOUT_EVENT_COUNT);
     return words[kind];

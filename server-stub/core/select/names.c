@@ -13,7 +13,6 @@ const struct flo_select_fact flo_select_facts[FLO_SELECT_FIELDS] = {
 #define FLO_SELECT_FIELD(name, word, kind, unit, changes, meaning)                                 \
     [FLO_SELECT_##name] = {word, FLO_SELECT_##kind, FLO_SELECT_UNIT_##unit, changes},
 #include "server-stub/core/select/fields.def"
-#undef FLO_SELECT_FIELD
 };
 #undef STEADY
 #undef MOVING
@@ -21,7 +20,6 @@ const struct flo_select_fact flo_select_facts[FLO_SELECT_FIELDS] = {
 static const char *const words[] = {
 #define FLO_SELECT_FIELD(name, word, kind, unit, changes, meaning) word,
 #include "server-stub/core/select/fields.def"
-#undef FLO_SELECT_FIELD
 };
 
 enum flo_select_kind flo_select_kind_of(const struct flo_select_name *name)

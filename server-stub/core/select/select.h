@@ -28,7 +28,6 @@
 enum flo_select_field {
 #define FLO_SELECT_FIELD(name, word, kind, unit, changes, meaning) FLO_SELECT_##name,
 #include "server-stub/core/select/fields.def"
-#undef FLO_SELECT_FIELD
     FLO_SELECT_FIELDS,
     FLO_SELECT_LABEL = FLO_SELECT_FIELDS, /* the name is a label's key */
     /* the name is a model; the value is the version of its serving release */

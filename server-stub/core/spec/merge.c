@@ -30,7 +30,6 @@ static bool policy_offset(const char *name, size_t *out)
     } members[] = {
 #define FLO_POLICY(member, ...) {#member, offsetof(struct flo_spec, policy.member)},
 #include "proto/policy.def"
-#undef FLO_POLICY
     };
 
     for (size_t i = 0; i < FLO_COUNT(members); i++) {

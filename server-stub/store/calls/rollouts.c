@@ -37,7 +37,6 @@ static bool is_active(const char *word)
         return true;                                                                               \
     }
 #include "server-stub/core/rollout/rollout_states.def"
-#undef FLO_ROLLOUT_STATE
     return false;
 }
 

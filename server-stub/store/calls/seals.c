@@ -54,9 +54,6 @@ static const struct sealed kinds[FLO_SEALED_KINDS + 1] = {
 #define FLO_SEALED_SETTING(kind, name) [FLO_SEALED_##kind] = {"setting", name, SETTING_FIELDS},
 #define FLO_BARE(table, why)
 #include "server-stub/store/sealed.def"
-#undef FLO_SEALED
-#undef FLO_SEALED_SETTING
-#undef FLO_BARE
     [FLO_SEALED_KINDS] = {"setting", SUMS, SETTING_FIELDS},
 };
 

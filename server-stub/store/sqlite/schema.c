@@ -103,7 +103,6 @@ const char *const flo_sqlite_schema[] = {
     " active = CASE state"
 #define FLO_ROLLOUT_STATE(name, word, is_active, meaning, next) " WHEN '" word "' THEN " #is_active
 #include "server-stub/core/rollout/rollout_states.def"
-#undef FLO_ROLLOUT_STATE
     " ELSE 0 END;"
     "CREATE INDEX rollout_order ON rollout(active, number);"
     "ALTER TABLE member ADD COLUMN bad INTEGER NOT NULL DEFAULT 0;"

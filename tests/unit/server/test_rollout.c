@@ -580,12 +580,9 @@ static void a_ratio_gate_has_an_action_of_its_own(void **state)
 static const char *const cells[][FLO_ROLLOUT_STATE_COUNT] = {
 #define FLO_ROLLOUT_EVENT(name, word, ...) CELLS(__VA_ARGS__)
 #include "server-stub/core/rollout/rollout_events.def"
-#undef FLO_ROLLOUT_EVENT
 #define FLO_ROLLOUT_VERB(name, word, ...) CELLS(__VA_ARGS__)
 #define FLO_ROLLOUT_READ(...)
 #include "server-stub/core/rollout/rollout_verbs.def"
-#undef FLO_ROLLOUT_VERB
-#undef FLO_ROLLOUT_READ
 };
 
 static int code_of(const char *cell)

@@ -556,8 +556,6 @@ static void each_state_can_be_read(void **state)
 #define FLO_ROLLOUT_VERB(...)
 #define FLO_ROLLOUT_READ(word, meaning) word,
 #include "server-stub/core/rollout/rollout_verbs.def"
-#undef FLO_ROLLOUT_VERB
-#undef FLO_ROLLOUT_READ
     };
 
     assert_non_null(entry);

@@ -31,8 +31,6 @@ enum flo_measure {
 #define FLO_MEASURE(name, ...) FLO_MEASURE_##name,
 #define FLO_MEASURE_FIELD(...)
 #include "server-stub/core/gate/analysis/measures.def"
-#undef FLO_MEASURE
-#undef FLO_MEASURE_FIELD
     FLO_MEASURE_COUNT
 };
 struct flo_measure_fact {
@@ -47,12 +45,7 @@ bool flo_measure_parse(const char *word, enum flo_measure *out);
 
 enum flo_preset {
 #define FLO_PRESET(name, ...) FLO_PRESET_##name,
-#define FLO_PRESET_PHASE(...)
-#define FLO_PRESET_RULE(...)
 #include "server-stub/core/gate/analysis/presets.def"
-#undef FLO_PRESET
-#undef FLO_PRESET_PHASE
-#undef FLO_PRESET_RULE
     FLO_PRESET_COUNT,
     FLO_PRESET_NONE = FLO_PRESET_COUNT
 };

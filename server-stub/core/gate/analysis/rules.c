@@ -22,8 +22,6 @@ static const struct flo_measure_fact facts[] = {
 #define READING_ENGINE_RSS FLO_READING_ENGINE_RSS
 #define READING_GOLDEN FLO_READING_GOLDEN
 #include "server-stub/core/gate/analysis/measures.def"
-#undef FLO_MEASURE
-#undef FLO_MEASURE_FIELD
 };
 
 const struct flo_measure_fact *flo_measure_fact(enum flo_measure measure)
@@ -54,12 +52,7 @@ struct preset {
 };
 static const struct preset presets[] = {
 #define FLO_PRESET(name, word, hold_out, watch, failed, meaning) {word, hold_out, watch, failed},
-#define FLO_PRESET_PHASE(...)
-#define FLO_PRESET_RULE(...)
 #include "server-stub/core/gate/analysis/presets.def"
-#undef FLO_PRESET
-#undef FLO_PRESET_PHASE
-#undef FLO_PRESET_RULE
 };
 
 struct phase {
@@ -71,14 +64,9 @@ struct phase {
     uint64_t soak_s;
 };
 static const struct phase phases[] = {
-#define FLO_PRESET(...)
 #define FLO_PRESET_PHASE(preset, name, share, least, most, soak)                                   \
     {FLO_PRESET_##preset, name, share, least, most, soak},
-#define FLO_PRESET_RULE(...)
 #include "server-stub/core/gate/analysis/presets.def"
-#undef FLO_PRESET
-#undef FLO_PRESET_PHASE
-#undef FLO_PRESET_RULE
 };
 
 struct row {
@@ -91,14 +79,9 @@ struct row {
 #define LAST FLO_CRITICAL_LAST
 #define NEVER FLO_CRITICAL_NEVER
 static const struct row rows[] = {
-#define FLO_PRESET(...)
-#define FLO_PRESET_PHASE(...)
 #define FLO_PRESET_RULE(preset, measure, limit, floor, weight, from, ...)                          \
     {FLO_PRESET_##preset, FLO_MEASURE_##measure, limit, floor, weight, from, {__VA_ARGS__}},
 #include "server-stub/core/gate/analysis/presets.def"
-#undef FLO_PRESET
-#undef FLO_PRESET_PHASE
-#undef FLO_PRESET_RULE
 };
 #undef LAST
 #undef NEVER
@@ -232,8 +215,6 @@ static const struct field fields[] = {
 #define FLO_MEASURE_FIELD(kind, member, field, type, least, most, meaning)                         \
     {FLO_STATISTIC_##kind, member, type, offsetof(struct flo_analysis_rule, field), least, most},
 #include "server-stub/core/gate/analysis/measures.def"
-#undef FLO_MEASURE
-#undef FLO_MEASURE_FIELD
 };
 
 static int wrong(const struct field *field, const char *should, struct flo_err *err)

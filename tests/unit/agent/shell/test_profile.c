@@ -97,7 +97,6 @@ static void a_release_of_every_architecture_is_taken(void **state)
     static const char *const architectures[] = {
 #define FLO_ARCHITECTURE(name, id, ...) id,
 #include "base/architectures.def"
-#undef FLO_ARCHITECTURE
     };
 
     for (size_t i = 0; i < FLO_COUNT(architectures); i++) {
