@@ -72,8 +72,7 @@ static void on_removal(evutil_socket_t fd, short what, void *context)
 {
     struct serve_place *place = context;
     struct flo_err err = {0};
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     flo_names_gone_error(place, FLO_E_INFER_CANCELLED, &err);
     flo_router_fail_leaving(place, &err);
 }

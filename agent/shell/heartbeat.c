@@ -18,8 +18,7 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
     const struct flo_agent_event event = {.kind = FLO_AGENT_TIMER};
     struct flo_shell *shell = context;
 
-    (void)fd;
-    (void)events;
+    (void)fd, (void)events;
     flo_queue_post(&shell->queue, &event);
 }
 
@@ -27,8 +26,7 @@ static void on_flush(evutil_socket_t fd, short events, void *context)
 {
     struct flo_shell *shell = context;
 
-    (void)fd;
-    (void)events;
+    (void)fd, (void)events;
     flo_events_flush(shell->db);
     flo_loop_flush_later(shell);
     flo_shell_link_flush(shell);
@@ -36,8 +34,7 @@ static void on_flush(evutil_socket_t fd, short events, void *context)
 
 static void on_collect(evutil_socket_t fd, short events, void *context)
 {
-    (void)fd;
-    (void)events;
+    (void)fd, (void)events;
     flo_loop_collect(context);
 }
 
@@ -98,8 +95,7 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
 {
     struct flo_shell *shell = context;
 
-    (void)fd;
-    (void)events;
+    (void)fd, (void)events;
     flo_shell_score_look(shell);
     bool has_room_news = has_other_room(shell);
     if (!flo_telemetry_close_all(shell) || has_room_news) {

@@ -610,8 +610,7 @@ static int on_log(void *context, sqlite3 *handle, const char *name, int pages)
 {
     struct flo_db *db = context;
 
-    (void)handle;
-    (void)name;
+    (void)handle, (void)name;
     atomic_store(&db->log_pages, pages);
     return SQLITE_OK;
 }

@@ -51,8 +51,7 @@ static void say(const struct flo_service *service, const char *state)
 
 static void on_alive(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     say(context, "WATCHDOG=1");
 }
 

@@ -104,8 +104,7 @@ static void on_trap(int number, siginfo_t *info, void *context)
     } path = {(uintptr_t)REGISTER(at, 1)};
     long result = -EACCES;
 
-    (void)number;
-    (void)info;
+    (void)number, (void)info;
     if (((unsigned long)REGISTER(at, 3) & AT_EMPTY_PATH) != 0 && path.text != NULL &&
         path.text[0] == '\0') {
         result = syscall(FSTAT, (int)REGISTER(at, 0), REGISTER(at, 2));

@@ -23,8 +23,7 @@ static void refuse(struct flo_parser *p)
 
 static void skip(struct flo_parser *p, bool over_lines)
 {
-    (void)p;
-    (void)over_lines;
+    (void)p, (void)over_lines;
 }
 
 static uint32_t next_code(const char **at)

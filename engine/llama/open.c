@@ -178,8 +178,7 @@ int flo_llama_read_head(struct flo_engine *e, const struct flo_engine_options *o
 int flo_llama_bind(struct flo_engine *e, const struct flo_engine_options *options, const char *path,
                    int fd, struct flo_err *err)
 {
-    (void)path;
-    (void)fd;
+    (void)path, (void)fd;
     if (options->adapter_bytes > 0) {
         return flo_fail(err, FLO_E_NOT_BUILT, "back end 'llama' applies no adapters");
     }

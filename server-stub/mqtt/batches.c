@@ -191,8 +191,7 @@ static void on_batch(evutil_socket_t fd, short what, void *context)
     struct flo_err err = {0};
     size_t taken[LINES] = {0};
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     if (is_empty(batches)) {
         return;
     }

@@ -277,8 +277,7 @@ static void on_acks(evutil_socket_t fd, short what, void *context)
     struct flo_publisher *publisher = context;
     struct flo_acks *acks = &publisher->acks;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     flo_acks_newest(acks);
     for (size_t i = 0; i < acks->count; i++) {
         send_ack(publisher, &acks->items[i]);
@@ -467,8 +466,7 @@ static void on_spread(evutil_socket_t fd, short what, void *context)
     struct spread *spread = &publisher->spread;
     uint64_t until_ms = flo_now_ms() + PIECE_MS;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     while (spread->next < spread->devices.count && flo_now_ms() < until_ms) {
         const char *device = spread->devices.items[spread->next++];
         send_desired(publisher, device);
@@ -515,8 +513,7 @@ static void on_quiet(evutil_socket_t fd, short what, void *context)
     struct flo_publisher *publisher = context;
     struct quiet *quiet = &publisher->quiet;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     if (publisher->mqtt == NULL || !flo_mqtt_is_connected(publisher->mqtt)) {
         quiet_plan(quiet, QUIET_AGAIN_MS);
         return;

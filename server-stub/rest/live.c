@@ -265,8 +265,7 @@ static void on_pace(evutil_socket_t fd, short what, void *context)
     struct flo_live *live = context;
     struct flo_changes changed = live->changed;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     end_without_token(live);
     live->changed = (struct flo_changes){0};
     flo_changes_unique(&changed);

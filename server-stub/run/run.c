@@ -251,8 +251,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     struct flo_run *run = context;
     struct flo_err err = {0};
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     flo_disk_tick(&run->disk);
     flo_batches_tick(run->rest.batches);
     flo_audit_head_tick(run->controller, flo_now_ms());
@@ -284,8 +283,7 @@ static void on_beat(evutil_socket_t fd, short what, void *context)
     struct flo_run *run = context;
     const struct flo_controller_options *options = &run->controller->options;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     if (options->on_tick != NULL) {
         options->on_tick(options->on_tick_context);
     }
@@ -298,8 +296,7 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
     struct flo_err err = {0};
     bool more = false;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     if (run->orders_from != FLO_FLEET_ALL && !flo_clock_is_leapt(run->controller)) {
         if (flo_fleet_order_prune(run->controller->store, flo_wall_ms(), &run->orders_from, &err) <
             0) {
@@ -321,8 +318,7 @@ static void on_groups(evutil_socket_t fd, short what, void *context)
     static const struct timeval none = {.tv_usec = GROUPS_MS * 1000};
     struct flo_run *run = context;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     bool has_more =
         !flo_clock_is_leapt(run->controller) && flo_groups_turn(run->controller, flo_now_ms());
     event_add(run->groups, has_more ? &more : &none);
@@ -334,8 +330,7 @@ static void on_making(evutil_socket_t fd, short what, void *context)
     static const struct timeval none = {.tv_usec = MAKING_MS * 1000};
     struct flo_run *run = context;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     bool has_more = false;
     if (!flo_clock_is_leapt(run->controller)) {
         has_more = flo_making_turn(run->controller);
@@ -350,8 +345,7 @@ static void on_collect(evutil_socket_t fd, short what, void *context)
     static const struct timeval none = {.tv_sec = COLLECT_MS / 1000};
     struct flo_run *run = context;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     bool has_more =
         !flo_clock_is_leapt(run->controller) && flo_collect_turn(run->controller, flo_now_ms());
     event_add(run->collect, has_more ? &more : &none);

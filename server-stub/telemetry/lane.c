@@ -249,8 +249,7 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
 
 static void on_commit(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     flo_lane_commit(context);
 }
 
@@ -292,8 +291,7 @@ static void on_second(evutil_socket_t fd, short what, void *context)
     struct flo_lane *lane = context;
     uint64_t hour = flo_wall_ms() / HOUR_MS;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     tell_news(lane);
     flo_lane_commit(lane);
     flo_observer_tick(lane->observer, flo_wall_ms());
@@ -317,8 +315,7 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
     struct flo_err err = {0};
     bool more = false;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     flo_lane_commit(lane);
     if (flo_windows_prune(lane->store, flo_wall_ms(), &more, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "telemetry", &err);

@@ -49,10 +49,7 @@ static int on_offered(void *context, const struct flo_digest *digest, uint64_t b
 static int on_lacking(void *context, const struct flo_release *release,
                       const struct flo_release_file *file, struct flo_err *err)
 {
-    (void)context;
-    (void)release;
-    (void)file;
-    (void)err;
+    (void)context, (void)release, (void)file, (void)err;
     return 0;
 }
 

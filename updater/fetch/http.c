@@ -215,8 +215,7 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
     struct transfer *transfer = context;
     struct flo_fetch *fetch = transfer->fetch;
 
-    (void)done;
-    (void)total;
+    (void)done, (void)total;
     if (flo_fetch_is_stopped(fetch)) {
         return fail_stopped(&transfer->err);
     }

@@ -60,8 +60,7 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
 {
     const struct flo_make *make = context;
 
-    (void)done;
-    (void)total;
+    (void)done, (void)total;
     return flo_fetch_is_stopped(make->job.fetch) ? FLO_E_INTERRUPTED : 0;
 }
 

@@ -25,9 +25,7 @@ static int list_release(void *context, const struct flo_release_verified *verifi
     struct listing *listing = context;
     char title[2 * FLO_NAME_MAX + 2];
 
-    (void)envelope;
-    (void)envelope_bytes;
-    (void)err;
+    (void)envelope, (void)envelope_bytes, (void)err;
     flo_release_title(&verified->release, title);
     json_array_append_new(listing->releases,
                           json_pack("{s:s,s:I,s:o,s:s}", "release", title, "number",

@@ -11,15 +11,13 @@
 /* Runs the worker on descriptor 3, which is the agent's socket. */
 static int run_worker(void *state, struct flo_err *err)
 {
-    (void)state;
-    (void)err;
+    (void)state, (void)err;
     return flo_worker_run(3);
 }
 
 static int run_share(void *state, struct flo_err *err)
 {
-    (void)state;
-    (void)err;
+    (void)state, (void)err;
     return flo_share_run(3);
 }
 

@@ -155,8 +155,7 @@ static bool read_all(struct serve_child *child)
 static void on_readable(evutil_socket_t fd, short what, void *context)
 {
     struct serve_child *child = context;
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
 
     if (read_all(child) && child->out < 0) {
         look_in(child, 0);
@@ -182,8 +181,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     struct serve_child *child = context;
     struct serve_child_pool *pool = child->pool;
     int status = 0;
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     pid_t pid = waitpid(child->pid, &status, WNOHANG);
 
     if (pid == 0) {

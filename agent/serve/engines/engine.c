@@ -351,8 +351,7 @@ static void watch(struct serve_engine *engine)
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     struct serve_engine *engine = context;
     if (engine->state == ENGINE_DYING) {
         reap(engine);

@@ -22,8 +22,7 @@ void flo_fallback_begin(struct serve_request *request)
 
 const struct serve_place *flo_fallback_place(const struct flo_serve *serve, size_t i)
 {
-    (void)serve;
-    (void)i;
+    (void)serve, (void)i;
     return NULL;
 }
 

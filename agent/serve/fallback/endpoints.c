@@ -138,8 +138,7 @@ void flo_endpoint_ended(struct endpoint *endpoint, int error)
 
 static void on_start(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     flo_endpoint_start(context);
 }
 

@@ -26,8 +26,7 @@ static int read(struct serve_request *request, const struct serve_body *body, st
 static int whole(struct serve_request *request, const struct flo_wire_done *done,
                  struct flo_buf *out, struct flo_err *err)
 {
-    (void)done;
-    (void)err;
+    (void)done, (void)err;
     flo_buf_add(out, request->kept.text.data, request->kept.text.bytes);
     return 0;
 }

@@ -294,8 +294,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     struct guarding *guarding = context;
     struct serve_request *inner = guarding->inner;
     struct guards *guards = guarding->request->serve->guards;
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
 
     if (!guarding->has_verdict) {
         guarding->inner = NULL;

@@ -55,8 +55,7 @@ static void look_in(struct flo_model_cache *model_cache, uint64_t ms)
 
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     step(context);
 }
 

@@ -49,8 +49,7 @@ static int add_vectors(struct serve_request *request, const struct flo_wire_done
 static int add_one(struct serve_request *request, const struct flo_wire_done *done,
                    struct flo_buf *out, struct flo_err *err)
 {
-    (void)done;
-    (void)err;
+    (void)done, (void)err;
     flo_buf_text(out, "{\"embedding\":");
     flo_buf_add(out, request->kept.text.data, request->kept.text.bytes);
     flo_buf_text(out, "}\n");

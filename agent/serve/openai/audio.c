@@ -180,8 +180,7 @@ static int whole(struct serve_request *request, const struct flo_wire_done *done
 {
     const struct flo_buf *text = &request->kept.text;
 
-    (void)done;
-    (void)err;
+    (void)done, (void)err;
     if (request->params.is_plain) {
         flo_buf_add(out, text->data, text->bytes);
         flo_buf_text(out, "\n");

@@ -4,8 +4,7 @@
 
 static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
-    (void)request;
-    (void)body;
+    (void)request, (void)body;
     flo_fail(err, FLO_E_INFER_PARAM,
              "moderations, pictures and speech are not built: models here "
              "answer with text and vectors");

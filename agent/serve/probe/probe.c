@@ -312,8 +312,7 @@ static void probe_next(struct probe *probe)
 
 static void on_wake(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     struct probe *probe = context;
     if (probe->phase == PROBE_DONE) {
         tell(probe);
@@ -324,8 +323,7 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
 
 static void on_deadline(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     struct probe *probe = context;
     bool is_timing = probe->phase == PROBE_TIMING;
     bool is_candidate = !is_timing || flo_probe_speed_side(probe) == PROBE_CANDIDATE;

@@ -174,8 +174,7 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
     const struct flo_golden *golden = &score->golden;
     struct flo_err err = {0};
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     if (score->engine == NULL || flo_serve_engine_live(score->place) != score->engine) {
         finish(score, FLO_E_ENGINE_CRASH);
         return;

@@ -346,8 +346,7 @@ static void refuse_held(struct serve_request *request)
 
 static void on_hold_end(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     refuse_held(context);
 }
 
@@ -386,8 +385,7 @@ static bool go_elsewhere(struct serve_request *request, enum flo_fallback_reason
 static void on_patience(evutil_socket_t fd, short what, void *context)
 {
     struct serve_request *request = context;
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
 
     if (request->is_held || request->is_waiting) {
         (void)go_elsewhere(request, FLO_FALLBACK_QUEUE);
@@ -477,8 +475,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
 {
     struct flo_serve *serve = context;
     struct serve_request *request;
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     while ((request = flo_choices_unwanted(serve)) != NULL) {
         flo_router_abandon(request);
     }

@@ -13,8 +13,7 @@ static int read(struct serve_request *request, const struct serve_body *body, st
 static int whole(struct serve_request *request, const struct flo_wire_done *done,
                  struct flo_buf *out, struct flo_err *err)
 {
-    (void)request;
-    (void)err;
+    (void)request, (void)err;
     flo_buf_printf(out, "{\"object\":\"response.input_tokens\",\"input_tokens\":%u}\n",
                    done->tokens_in);
     return 0;

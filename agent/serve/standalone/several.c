@@ -244,8 +244,7 @@ static void on_engine_lost(void *context, unsigned model, enum flo_serve_role ro
                            const struct flo_err *err)
 {
     struct several *s = context;
-    (void)role;
-    (void)err;
+    (void)role, (void)err;
     flo_model_cache_lost(s->model_cache, model);
 }
 
@@ -257,8 +256,7 @@ static void on_wanted(void *context, unsigned model)
 
 static void on_signal(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     stop(context, NULL);
 }
 

@@ -506,8 +506,7 @@ static void on_adapter(void *context, unsigned model, enum flo_serve_role role, 
 {
     struct standalone *s = context;
     struct lora_file *file = flo_loras_find(&s->wanted, name);
-    (void)model;
-    (void)role;
+    (void)model, (void)role;
     if (err != NULL) {
         flo_log_err(FLO_LOG_WARN, "serve", err);
     }
@@ -525,8 +524,7 @@ static void on_adapter(void *context, unsigned model, enum flo_serve_role role, 
 static void on_hangup(evutil_socket_t fd, short what, void *context)
 {
     struct standalone *s = context;
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     s->was_told = true;
     change_next(s);
 }
@@ -578,8 +576,7 @@ static void on_restart(evutil_socket_t fd, short what, void *context)
 {
     struct standalone *s = context;
     struct flo_err err = {0};
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     if (load(s, &err) < 0) {
         stop(s, &err);
     }
@@ -590,8 +587,7 @@ static void on_engine_lost(void *context, unsigned model, enum flo_serve_role ro
 {
     struct standalone *s = context;
     uint64_t ms;
-    (void)model;
-    (void)role;
+    (void)model, (void)role;
     if (!flo_losses_add(&s->losses, flo_now_ms(), &ms)) {
         stop(s, err);
         return;
@@ -602,8 +598,7 @@ static void on_engine_lost(void *context, unsigned model, enum flo_serve_role ro
 
 static void on_signal(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     stop(context, NULL);
 }
 

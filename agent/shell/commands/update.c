@@ -49,9 +49,7 @@ static int take_head(void *context, const struct flo_release_verified *verified,
     struct update *update = context;
     struct flo_release_ref *ref = &update->releases[update->count++];
 
-    (void)envelope;
-    (void)bytes;
-    (void)err;
+    (void)envelope, (void)bytes, (void)err;
     ref->digest = verified->digest;
     json_array_append_new(update->ids, flo_json_digest(&ref->digest));
     memcpy(ref->model, verified->release.model, sizeof(ref->model));
@@ -62,11 +60,7 @@ static int take_head(void *context, const struct flo_release_verified *verified,
 static int stop_at_blob(void *context, const struct flo_digest *digest, uint64_t bytes,
                         bool *wanted, struct flo_err *err)
 {
-    (void)context;
-    (void)digest;
-    (void)bytes;
-    (void)wanted;
-    (void)err;
+    (void)context, (void)digest, (void)bytes, (void)wanted, (void)err;
     return HEAD_READ;
 }
 

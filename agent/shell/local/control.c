@@ -205,9 +205,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
         is_allowed(fd) ? bufferevent_socket_new(shell->base, fd, BEV_OPT_CLOSE_ON_FREE) : NULL;
     struct flo_operator *client = stream == NULL ? NULL : flo_operator_new(shell, stream);
 
-    (void)listener;
-    (void)address;
-    (void)address_bytes;
+    (void)listener, (void)address, (void)address_bytes;
     if (client != NULL) {
         bufferevent_setcb(stream, on_read, NULL, on_closed, client);
         bufferevent_enable(stream, EV_READ | EV_WRITE);
@@ -222,8 +220,7 @@ static void on_resume(evutil_socket_t fd, short what, void *context)
 {
     const struct flo_shell *shell = context;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     evconnlistener_enable(shell->control->listener);
 }
 

@@ -76,11 +76,7 @@ static void on_begin(void *parent, void *pointer, CRYPTO_EX_DATA *data, int inde
     X509_STORE_CTX *store = parent;
     uint64_t now_ms = believed();
 
-    (void)pointer;
-    (void)data;
-    (void)index;
-    (void)number;
-    (void)context;
+    (void)pointer, (void)data, (void)index, (void)number, (void)context;
     if (X509_STORE_CTX_get0_param(store) == NULL) {
         return;
     }

@@ -650,8 +650,7 @@ static void happens(struct httpd_connection *connection, enum httpd_event event)
 static void on_kick(evutil_socket_t fd, short what, void *context)
 {
     struct httpd_connection *connection = context;
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     if (connection->is_over) {
         happens(connection, HTTPD_AT_REVOKED);
     } else {
@@ -687,8 +686,7 @@ static void on_event(struct bufferevent *bev, short what, void *context)
 
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     happens(context, HTTPD_AT_DEADLINE);
 }
 

@@ -166,8 +166,7 @@ static const struct timeval retry = {.tv_usec = 100000};
 
 static void on_resume(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     struct httpd_listener *listener = context;
     flo_httpd_reserve(listener->httpd);
     if (listener->httpd->reserve < 0) {

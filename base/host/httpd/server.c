@@ -11,8 +11,7 @@
 
 static void on_room(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     flo_httpd_room_mind(context);
 }
 

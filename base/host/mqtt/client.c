@@ -67,8 +67,7 @@ static void on_wake(evutil_socket_t fd, short events, void *context)
     struct flo_mqtt *mqtt = context;
     uint64_t until_ms = flo_now_ms() + TURN_MS;
 
-    (void)fd;
-    (void)events;
+    (void)fd, (void)events;
     flo_mqtt_queue_calm(&mqtt->queue);
     while (flo_now_ms() < until_ms) {
         struct flo_mqtt_item *item = flo_mqtt_queue_take(&mqtt->queue);

@@ -392,8 +392,7 @@ void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
     struct flo_mqtt *mqtt = context;
     int rv;
 
-    (void)fd;
-    (void)events;
+    (void)fd, (void)events;
     if (mqtt->is_leaving) {
         if (!go_on_leaving(mqtt)) {
             flo_mqtt_on_left(mqtt);

@@ -390,8 +390,7 @@ static struct jinja_value string(struct jinja_run *run, const struct jinja_value
 static struct jinja_value same(struct jinja_run *run, const struct jinja_value *value,
                                const struct jinja_args *args)
 {
-    (void)run;
-    (void)args;
+    (void)run, (void)args;
     return *value;
 }
 

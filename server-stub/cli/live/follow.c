@@ -44,8 +44,7 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
 {
     const struct follow *follow = context;
 
-    (void)done;
-    (void)total;
+    (void)done, (void)total;
     return flo_stop_asked() || flo_now_ms() >= follow->until_ms ? FLO_E_STOPPED : 0;
 }
 

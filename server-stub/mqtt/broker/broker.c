@@ -375,8 +375,7 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
     struct flo_err err = {0};
     int status = 0;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     take_lines(broker);
     if (broker->pid > 0 && has_ended(broker->pid, broker->pid_started, &status)) {
         take_lines(broker);

@@ -195,8 +195,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     struct flo_rest *rest = context;
     struct flo_rest_plan *plan = next_of(rest);
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     if (plan != NULL && !slice(plan)) {
         unlist(plan);
         list(plan);

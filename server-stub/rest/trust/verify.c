@@ -68,8 +68,7 @@ static void on_slice(evutil_socket_t fd, short what, void *context)
     struct flo_rest_check *job = context;
     struct flo_err err = {0};
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     int rv =
         job->request == NULL ? 0 : flo_audit_check_on(job->rest->controller, &job->check, &err);
     if (job->request != NULL && rv == 0 && !job->check.is_over) {

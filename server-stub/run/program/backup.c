@@ -208,9 +208,7 @@ static int copy_database(struct copying *copying, const char *name, bool *is_the
 
 static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *walk)
 {
-    (void)st;
-    (void)kind;
-    (void)walk;
+    (void)st, (void)kind, (void)walk;
     return remove(path);
 }
 

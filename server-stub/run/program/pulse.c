@@ -258,8 +258,7 @@ static void on_look(evutil_socket_t fd, short what, void *context)
 {
     struct flo_pulse *pulse = context;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     if (atomic_load(&pulse->ends)) {
         event_base_loopbreak(pulse->base);
     }

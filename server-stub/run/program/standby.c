@@ -253,8 +253,7 @@ static void on_look(evutil_socket_t fd, short what, void *context)
     struct flo_standby *standby = context;
     struct flo_lead_row row;
 
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     if (standby->lead == NULL) {
         wait_for_database(standby);
         return;

@@ -60,8 +60,7 @@ static int has_it(void *context, const struct flo_fleet_device *device)
 
 static int is_ordered(void *context, const char *device, const char *order)
 {
-    (void)context;
-    (void)device;
+    (void)context, (void)device;
     return order[0] != '\0' ? ENOUGH : 0;
 }
 

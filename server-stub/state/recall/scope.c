@@ -14,8 +14,7 @@
 
 static int stop_at_first(void *context, const char *device)
 {
-    (void)context;
-    (void)device;
+    (void)context, (void)device;
     return ENOUGH;
 }
 

@@ -262,8 +262,7 @@ static int on_tick(int event, void *data, void *context)
     struct guard *guard = context;
     uint64_t now_ms = flo_now_ms();
 
-    (void)event;
-    (void)data;
+    (void)event, (void)data;
     flo_broker_door_tick(now_ms);
     if (guard->is_full) {
         end_full(guard, now_ms);
@@ -349,8 +348,7 @@ int mosquitto_plugin_cleanup(void *context, struct mosquitto_opt *options, int c
 {
     struct guard *guard = context;
 
-    (void)options;
-    (void)count;
+    (void)options, (void)count;
     if (guard != NULL) {
         sweep(guard, 0, true);
         free(guard);

@@ -162,8 +162,7 @@ static int write_names(struct flo_fleet_store *store, const char *device, const 
 
 static int count_one(void *context, const char *group, uint64_t since)
 {
-    (void)group;
-    (void)since;
+    (void)group, (void)since;
     ++*(size_t *)context;
     return 0;
 }
