@@ -403,7 +403,7 @@ static int came(const struct flo_message *message, struct flo_err *err)
     int rv = flo_fleet_device_has_come(controller->store, message->device, &has_come, err);
 
     if (rv == 0 && !has_come && flo_clock_is_leapt(controller)) {
-        return 0; /* it comes when the clock is right, and becomes a member then */
+        return 0; /* the device comes when the clock is right */
     }
     flo_fleet_device_heard(controller->store, message->device, message->now_ms, 0);
     FLO_TRY(rv);

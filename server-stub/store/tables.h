@@ -188,16 +188,16 @@ struct flo_store_ops {
     /* The next five are NULL for an engine each of whose commits is durable when
      * it returns: it has nothing to sync, to move, or to settle. */
     /* Switches between two kinds of commits.  With `on`, commits become durable
-     * only by `sync`; otherwise each is durable when it returns. */
+     * only by `sync`; otherwise each is durable when it returns.  Or NULL. */
     int (*hold)(struct flo_store_engine *engine, bool on, struct flo_err *err);
-    /* Makes all earlier commits durable. */
+    /* Makes all earlier commits durable.  Or NULL. */
     int (*sync)(struct flo_store_engine *engine, struct flo_err *err);
-    /* Moves the log into the tables.  Called after `sync`. */
+    /* Moves the log into the tables.  Called after `sync`.  Or NULL. */
     void (*tidy)(struct flo_store_engine *engine);
-    /* Tells whether commits must wait until `tidy` has ended. */
+    /* Tells whether commits must wait until `tidy` has ended.  Or NULL. */
     bool (*is_full)(struct flo_store_engine *engine);
     /* Makes all commits durable after a failed sync, outside of a transaction:
-     * the system may have dropped pages that were to be written. */
+     * the system may have dropped pages that were to be written.  Or NULL. */
     int (*settle)(struct flo_store_engine *engine, struct flo_err *err);
     /* Checks that the next start would find the committed data where they are
      * now.  The call is cheap, and any thread may make it.  NULL: the engine

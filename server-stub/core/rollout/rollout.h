@@ -123,7 +123,7 @@ struct flo_rollout_member {
      * older rows */
     uint8_t held_of;
     uint8_t retries; /* number of failed attempts that did not count */
-    uint8_t repeats; /* of its order for another window, since the controller began; not stored */
+    uint8_t repeats; /* number of its orders for another window; not stored */
     /* bucket from the device's hash, or swapped with another member to spread a
      * phase or to cover a label */
     uint32_t bucket;
@@ -420,8 +420,8 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
                               const struct flo_rollout_action *action, size_t member);
 
 /* Makes the action that gives a member its order again, because its window is at another
- * time now, and counts it: a device whose zone goes to and fro gets no order for each
- * word.  false: the member was not told, has begun, has no window, or had enough. */
+ * time now, and counts it: a device whose zone changes again and again gets no
+ * order for each word.  false: the member was not told, has begun, has no window, or had enough. */
 #define FLO_ROLLOUT_REPEATS_MAX 16
 bool flo_rollout_tells_again(struct flo_rollout *rollout, size_t member,
                              struct flo_rollout_action *out);

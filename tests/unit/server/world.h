@@ -111,6 +111,20 @@ static inline void send(struct world *world, size_t device, const char *word, co
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
+/* The words of a device whose disk was full when its power failed. */
+static inline void reports_events(struct world *world, size_t device, unsigned last, unsigned acked,
+                                  const char *models)
+{
+    char text[1024];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"device\":\"%s\",\"rev\":1,\"models\":[%s],"
+             "\"events\":{\"boot\":\"44444444-4444-4444-8444-444444444444\","
+             "\"last\":%u,\"acked\":%u}}",
+             ids[device], models, last, acked);
+    send(world, device, "reported", text);
+}
+
 static inline struct flo_rollout_entry *start(struct world *world, const char *spec)
 {
     struct flo_rollout_entry *entry = NULL;
