@@ -1,5 +1,8 @@
 /* Our broker: who may write and read which topic, and whom it lets in at all.
  */
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "server-stub/mqtt/broker/process.h"
 #include "server-stub/state/devices/devices.h"
 #include "tests/unit/server/world.h"
@@ -113,9 +116,27 @@ static void an_account_has_the_topics_of_its_device_alone(void **state)
     json_decref(json);
 }
 
+/* Only waitpid and ESRCH say death. */
+static void who_cannot_look_does_not_take_a_process_for_dead(void **state)
+{
+    struct rlimit before, none;
+    uint64_t started;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    bool knows = flo_broker_started(getpid(), &started);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_false(knows);
+    assert_true(flo_broker_started(getpid(), &started));
+    assert_true(started > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_cannot_look_does_not_take_a_process_for_dead),
         WITH_WORLD(a_device_writes_and_reads_what_is_its_own),
         WITH_WORLD(a_retired_device_has_no_topic),
         cmocka_unit_test(only_certificates_of_ours_that_are_not_taken_back_come_in),
