@@ -27,8 +27,8 @@ static void on_pace(evutil_socket_t fd, short events, void *context)
 int flo_shell_link_begin(struct flo_shell *shell, const struct flo_mqtt_options *options,
                          const struct flo_mqtt_handlers *handlers, struct flo_err *err)
 {
-    shell->report->telemetry_next = evtimer_new(shell->base, on_pace, shell);
-    if (shell->report->telemetry_next == NULL) {
+    struct event **next = &shell->report->telemetry_next; /* a try that failed leaves one */
+    if (*next == NULL && (*next = evtimer_new(shell->base, on_pace, shell)) == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "timer");
     }
     return flo_mqtt_open(shell->base, options, handlers, &shell->report->mqtt, err);
