@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Mutants that nobody chose: draw checks, bounds and syncs of the product, break each.
 
-usage: drawn.py [BUILD] [--count N] [--files PATTERN] [--units] [--list]
+usage: drawn.py [BUILD] [--set border|rest] [--count N] [--files PATTERN] [--units] [--list]
 
 Points are drawn by the tree's seed from the sources that a pattern takes (a regular
-expression over paths).  All points of a source stand in one build, behind a switch of the
-environment (drawn.h).  A test plays a point if it contains the source and reaches the
-point.  Unit tests come first, then the story of the room in tools/size.txt (not with
---units).  The end says who survived, with file and line; harmless.txt says which may.
+expression over paths).  The set `border` judges what comes from outside and keeps what was
+acknowledged: 95 % of its points have to fall, and 75 % of the rest.  Both are played without
+--set.  One build has all points, each behind a switch of the environment (drawn.h).  Each
+test is played once to see which points it reaches; then those tests play a point with it
+broken, the nearest first.  What unit tests let live, the stories of the rooms in
+tools/size.txt play (not with --units).  A build with AddressSanitizer draws frees, too.
+The end says who survived, with file and line; harmless.txt says which may.
 """
 import argparse
 import collections
@@ -15,6 +18,7 @@ import concurrent.futures
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,10 +34,19 @@ import growth  # noqa: E402
 
 SOURCES = re.compile(r"(agent|base|engine|proto|server-stub|updater)/.*\.c$")
 NOT_HERE = re.compile(r"engine/(llama|example|kernel/arm)/|absent|/[^/]*_main\.c$|/main\.c$")
+# Trust, what verifies, stores and their journals; checks and bounds of readers of outside bytes.
+CORE = re.compile(r"updater/(store|trust|verify)/|agent/shell/(outbox|trust)/|"
+                  r"server-stub/(state/(audit|trust)|store)/")
+READERS = re.compile(
+    r"updater/(bundle|core|delta|fetch|share)/|agent/relay/|proto/|base/(gguf|host|safetensors|tree)/|"
+    r"server-stub/(core/(oidc|request|spec)|state/(artifacts|pki))/|engine/(http|model/file|proxy)/")
+LEAST = {"border": 95, "rest": 75}  # percent that have to fall
 # e2e_starved plays what fails only without memory.
 WITHOUT_MEMORY = re.compile(r"\)\s*\{\s*(return|rv =)?\s*flo_fail\(\w+, FLO_E_MEMORY")
-TESTS_MAX = 30  # of a source, the nearest ones
+TESTS_MAX, STORIES_MAX = 30, 3  # of a point: the nearest that reach it
+STORIES_AT_ONCE = 4  # for each CPU: they wait
 HANG_FACTOR, HANG_S = 10, 30
+POINTS_MAX = 4000  # drawn.h
 OTHER = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 
 Point = collections.namedtuple("Point", "path line kind text begin end new")
@@ -95,6 +108,8 @@ def points(path, text):
             yield point("ignore", found.end(), end)
     for found in re.finditer(r"^ +f(?:data)?sync\(\w+\);|(?<=\()f(?:data)?sync\([^()]*\)", mask, re.M):
         yield point("sync", *found.span())
+    for found in re.finditer(r"^ +(?:\w+_)?free\([^;{}]*\);", mask, re.M):
+        yield point("free", *found.span())
 
 
 def switched(kind, number, text, new):
@@ -103,7 +118,8 @@ def switched(kind, number, text, new):
             "negate": "flo_drawn(%d) != !!(%s)" % (number, text),
             "bound": "flo_drawn(%d) ? (%s) : (%s)" % (number, new, text),
             "ignore": "flo_drawn_ignores(%d, %s)" % (number, text),
-            "sync": "flo_drawn(%d) ? 0 : %s" % (number, text.strip().rstrip(";"))}[kind]
+            "sync": "flo_drawn(%d) ? 0 : %s" % (number, text.strip().rstrip(";")),
+            "free": "if (!flo_drawn(%d)) { %s }" % (number, text.strip())}[kind]
 
 
 def instrumented(text, numbered):
@@ -119,10 +135,10 @@ def instrumented(text, numbered):
     return out
 
 
-def grouped(chosen):
+def grouped(points_by_number):
     """Points of one source by their place, without those that lie in another's place."""
     groups = collections.OrderedDict()
-    for number, one in enumerate(chosen, 1):
+    for number, one in points_by_number.items():
         groups.setdefault((one.begin, one.end), []).append((number, one))
     for begin, end in list(groups):
         if any(b <= begin and end <= e and (b, e) != (begin, end) for b, e in groups):
@@ -130,46 +146,7 @@ def grouped(chosen):
     return groups
 
 
-# ---- who contains a source ----
-
-
-class Drawn(play.Build):
-    def __init__(self, folder):
-        super().__init__(folder)
-        self.header = os.path.join(HERE, "drawn.h")
-        self.names = {}
-
-    def compile(self, words, source, here, out):
-        super().compile(words[:1] + ["-include", self.header] + words[1:], source, here, out)
-
-    def symbols(self, path):
-        if path not in self.names:
-            done = subprocess.run(["nm", "--defined-only", path], capture_output=True, text=True,
-                                  check=False)
-            self.names[path] = {line.split()[-1] for line in done.stdout.splitlines()
-                                if " T " in line}
-        return self.names[path]
-
-    def contain(self, path, programs):
-        """The programs that contain the source."""
-        mine = set()
-        for way in self.commands[path]:
-            mine |= self.symbols(os.path.join(self.folder, play.object_of(way)))
-        return [one for one in programs if mine and mine <= self.symbols(one)]
-
-    def tests(self, path):
-        """Unit tests, those of a like name and folder first."""
-        folder = os.path.join(self.folder, "tests")
-        words = words_of(path)
-        sources = {os.path.basename(one)[:-2]: one for one in self.commands}
-        near = []
-        for one in self.contain(path, [os.path.join(folder, name) for name in
-                                       sorted(os.listdir(folder)) if name.startswith("test_")
-                                       and "." not in name]):
-            name = os.path.basename(one)
-            like = len(words & words_of(sources.get(name, name)))
-            near.append((-like, SECONDS.get(name, 1), one))
-        return [os.path.basename(one) for _, _, one in sorted(near)[:TESTS_MAX]]
+# ---- the build with all points ----
 
 
 def words_of(path):
@@ -184,77 +161,97 @@ def seconds():
 
 SECONDS = seconds()
 
-# ---- playing ----
+
+class Drawn(play.Build):
+    """Tests and programs in the folder `place`, whose objects of sources have switches."""
+
+    def __init__(self, folder, place):
+        super().__init__(folder)
+        self.place = place
+        self.header = os.path.join(HERE, "drawn.h")
+        self.made = {}     # path of a source: (object of the build, ours)
+        self.names = {}    # path of an object or program: what it defines
+        self.trouble = []
+        self.tests = os.path.join(self.folder, "tests")
+        self.sources = {os.path.basename(one)[:-2]: one for one in self.commands}
+
+    def compile_source(self, path, by_number):
+        """Compiles a source in each way in which the build has it."""
+        here = os.path.join(ROOT, path)
+        with open(here, encoding="utf-8") as file:
+            text = file.read()
+        stem = os.path.join(self.place, path.replace("/", "-")[:-2])
+        with open(stem + ".c", "w", encoding="utf-8") as file:
+            file.write(instrumented(text, grouped(by_number)))
+        ways = []
+        for i, words in enumerate(self.commands[path]):
+            out = "%s.%d.o" % (stem, i)
+            try:
+                self.compile(words[:1] + ["-include", self.header] + words[1:], stem + ".c",
+                             here, out)
+            except subprocess.CalledProcessError as error:
+                self.trouble.append("%s does not build: %s" % (path, error.stderr[-600:]))
+                return
+            ways.append((play.object_of(words), out))
+        self.made[path] = ways
+
+    def symbols(self, path):
+        if path not in self.names:
+            done = subprocess.run(["nm", "--defined-only", path], capture_output=True, text=True,
+                                  check=False)
+            self.names[path] = {line.split()[-1] for line in done.stdout.splitlines()
+                                if " T " in line}
+        return self.names[path]
+
+    def link_drawn(self, binary, target, out):
+        """Links a test or program again.  False: it has no source with switches."""
+        has, words = self.symbols(binary), self.link_of(target)
+        objects, is_drawn = [], False
+        for path, ways in self.made.items():
+            names = self.symbols(ways[0][1])
+            if not names or not names <= has:
+                continue
+            is_drawn = True
+            way = next((way for way in ways if way[0] in words), None)
+            if way is not None:
+                words[words.index(way[0])] = way[1]
+            else:
+                objects.append(ways[0][1])
+        if is_drawn:
+            at = next(i for i, word in enumerate(words) if word.endswith(".a"))
+            words[at:at] = objects
+            words[words.index("-o") + 1] = out
+            done = subprocess.run(words, cwd=self.folder, check=False, capture_output=True,
+                                  text=True)
+            if done.returncode != 0:
+                self.trouble.append("%s does not link: %s" % (target, done.stderr[-300:]))
+                return False
+        return is_drawn
 
 
-class Source:
-    """A source, its drawn points, and who noticed each: a test, or "" after a test that
-    reached it, or nothing at all."""
+class Test:
+    """A test, and the points that it reaches."""
 
-    def __init__(self, path, chosen):
-        self.path, self.verdicts, self.trouble = path, {}, ""
-        with open(os.path.join(ROOT, path), encoding="utf-8") as file:
-            self.text = file.read()
-        self.groups = grouped(chosen)
-        self.points = dict(pair for group in self.groups.values() for pair in group)
+    def __init__(self, name, command=(), env=None):
+        self.name, self.command, self.env = name, command, env
+        self.reached, self.limit, self.cost = set(), play.HANG_S, SECONDS.get(name, 1)
 
-    def open_numbers(self):
-        return [number for number in self.points if not self.verdicts.get(number)]
-
-    def plays(self, test, command, env, place):
-        """Plays all open points that the test reaches."""
-        seen = os.path.join(place, "seen")
+    def look(self, place, count):
+        """Plays it whole.  False: it is red by itself."""
+        seen = os.path.join(place, self.name + ".seen")
         with open(seen, "wb") as file:
             file.truncate(4096)
         began = time.monotonic()
-        if ended(command, dict(env, FLOTILLA_DRAWN_SEEN=seen), play.HANG_S) != 0:
-            self.trouble += " %s is red by itself" % test
-            return
-        limit = HANG_FACTOR * (time.monotonic() - began) + HANG_S
+        if ended(self.command, dict(self.env, FLOTILLA_DRAWN_SEEN=seen), play.HANG_S) != 0:
+            return False
+        self.limit = HANG_FACTOR * (time.monotonic() - began) + HANG_S
         with open(seen, "rb") as file:
-            reached = file.read()
-        for number in self.open_numbers():
-            if reached[number]:
-                rc = ended(command, dict(env, FLOTILLA_DRAWN=str(number)), limit)
-                self.verdicts[number] = test if rc != 0 else ""
+            bits = file.read()
+        self.reached = {number for number in range(1, count + 1) if bits[number]}
+        return True
 
-    def play(self, build, stories):
-        with tempfile.TemporaryDirectory(prefix="flo-drawn-", dir=build.folder) as place:
-            source = os.path.join(place, os.path.basename(self.path))
-            with open(source, "w", encoding="utf-8") as file:
-                file.write(instrumented(self.text, self.groups))
-            try:
-                self.units(build, source, place)
-                if stories and self.open_numbers():
-                    self.stories(build, source, place)
-            except subprocess.CalledProcessError as error:
-                self.trouble += " does not build: %s" % (error.stderr or "").strip()[-900:]
-        return self
-
-    def units(self, build, source, place):
-        for test in build.tests(self.path):
-            if not self.open_numbers():
-                return
-            out = os.path.join(place, test)
-            try:
-                build.link(test, self.path, source, out)
-            except subprocess.CalledProcessError as error:
-                self.trouble += " %s: %s" % (test, (error.stderr or "").strip()[-300:])
-                continue
-            self.plays(test, [out], dict(os.environ, FLOTILLA_BIN=build.programs), place)
-
-    def stories(self, build, source, place):
-        room = next((room for room in growth.table().rooms if room.pattern.match(self.path)), None)
-        programs = build.contain(self.path, [os.path.join(build.programs, name) for name in
-                                             os.listdir(build.programs) if "." not in name])
-        if room is None or not room.test.startswith("e2e_") or not programs:
-            return
-        for program in programs:
-            row = {"program": os.path.basename(program), "file": self.path}
-            with tempfile.TemporaryDirectory(dir=place) as inner:
-                folder = play.programs_with(row, source, build, inner)
-                self.plays(room.test, play.story(room.test),
-                           dict(os.environ, FLOTILLA_BIN=folder), inner)
+    def notices(self, number):
+        return ended(self.command, dict(self.env, FLOTILLA_DRAWN=str(number)), self.limit) != 0
 
 
 def ended(command, env, limit_s):
@@ -264,6 +261,104 @@ def ended(command, env, limit_s):
                               stderr=subprocess.DEVNULL).returncode
     except subprocess.TimeoutExpired:
         return -1
+
+
+# ---- playing ----
+
+
+class Play:
+    def __init__(self, build, chosen, jobs):
+        self.build, self.jobs = build, jobs
+        self.points = dict(enumerate(chosen, 1))
+        self.verdicts = {}  # number: who noticed, or "" after a test that reached it
+
+    def each(self, work, parts, jobs=None):
+        with concurrent.futures.ThreadPoolExecutor(jobs or self.jobs) as pool:
+            return list(pool.map(work, parts))
+
+    def compile(self):
+        by_path = collections.defaultdict(dict)
+        for number, one in self.points.items():
+            by_path[one.path][number] = one
+        self.each(lambda pair: self.build.compile_source(*pair), by_path.items())
+
+    def near(self, test, path):
+        """By this, tests of a source are sorted."""
+        like = words_of(path) & words_of(self.build.sources.get(test.name, test.name))
+        return -len(like), test.cost
+
+    def unit_tests(self):
+        """The nearest ones of each source with points."""
+        build, wanted = self.build, set()
+        names = [name for name in sorted(os.listdir(build.tests))
+                 if name.startswith("test_") and "." not in name]
+        has = dict(zip(names, self.each(
+            lambda name: build.symbols(os.path.join(build.tests, name)), names)))
+        for path, ways in build.made.items():
+            mine = [Test(name) for name in names
+                    if build.symbols(ways[0][1]) and build.symbols(ways[0][1]) <= has[name]]
+            mine.sort(key=lambda test: self.near(test, path))
+            wanted |= {test.name for test in mine[:TESTS_MAX]}
+
+        def linked(name):
+            out = os.path.join(build.place, name)
+            if build.link_drawn(os.path.join(build.tests, name), name, out):
+                return Test(name, [out], dict(os.environ, FLOTILLA_BIN=build.programs))
+            return None
+        return [test for test in self.each(linked, sorted(wanted)) if test]
+
+    def stories(self):
+        """Those of the rooms that have an open point."""
+        folder = os.path.join(self.build.place, "bin")
+        shutil.copytree(self.build.programs, folder, copy_function=os.link, symlinks=True)
+        for name in sorted(os.listdir(folder)):
+            if "." not in name:
+                out = os.path.join(folder, name)
+                os.unlink(out)
+                if not self.build.link_drawn(os.path.join(self.build.programs, name), name, out):
+                    os.link(os.path.join(self.build.programs, name), out)
+        rooms = growth.table().rooms
+        own, _ = growth.owned(rooms, {self.points[number].path for number in self.open()})
+        names = sorted({room.test for room in rooms
+                        if own[room.name] and room.test.startswith("e2e_")})
+        return [Test(name, play.story(name), dict(os.environ, FLOTILLA_BIN=folder))
+                for name in names]
+
+    def open(self):
+        return [number for number in self.points if not self.verdicts.get(number)]
+
+    def by(self, tests, most, jobs):
+        """Looks what the tests reach, and plays the open points by the nearest of them."""
+        def look(test):
+            if not test.look(self.build.place, len(self.points)):
+                self.build.trouble.append("%s is red by itself" % test.name)
+        self.each(look, tests, jobs)
+
+        def play_point(number):
+            path = self.points[number].path
+            mine = sorted((test for test in tests if number in test.reached),
+                          key=lambda test: self.near(test, path))
+            for test in mine[:most]:
+                self.verdicts[number] = ""
+                if test.notices(number):
+                    self.verdicts[number] = test.name
+                    return
+        self.each(play_point, self.open(), jobs)
+
+    def play(self, with_stories):
+        self.compile()
+        self.by(self.unit_tests(), TESTS_MAX, self.jobs)
+        if with_stories and self.open():
+            self.by(self.stories(), STORIES_MAX, self.jobs * STORIES_AT_ONCE)
+
+    def say(self):
+        for number, one in self.points.items():
+            word = self.verdicts.get(number)
+            print("%-9s %-7s %s:%d  %s%s" % (
+                "fell" if word else "NOT SEEN" if word is None else "SURVIVES", one.kind,
+                one.path, one.line, one.text[:70], "  (%s)" % word if word else ""))
+        for word in self.build.trouble:
+            print("TROUBLE   %s" % word)
 
 
 # ---- what may survive ----
@@ -277,64 +372,70 @@ def harmless():
     return {tuple(row[:3]): row[3] for row in rows}
 
 
-def draw(files, count):
-    taken = re.compile(files)
-    all_points = []
+def set_of(point):
+    """The set to which a point belongs."""
+    is_border = CORE.match(point.path) or (
+        READERS.match(point.path) and point.kind in ("check", "bound"))
+    return "border" if is_border else "rest"
+
+
+def sources(files):
+    """The tracked sources that the pattern takes."""
     names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True,
                            check=True).stdout.splitlines()
-    for path in sorted(names):
-        if SOURCES.match(path) and taken.search(path) and not NOT_HERE.search(path):
-            with open(os.path.join(ROOT, path), encoding="utf-8") as file:
-                all_points += points(path, file.read())
+    return [path for path in sorted(names) if SOURCES.match(path) and re.search(files, path)
+            and not NOT_HERE.search(path)]
+
+
+def draw(which, files, count, frees):
+    """Points, drawn among those that are not stated to be harmless."""
+    all_points = []
+    for path in sources(files):
+        with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+            all_points += [one for one in points(path, file.read()) if set_of(one) == which]
     stated = harmless()
-    all_points = [one for one in all_points if (one.path, one.kind, one.text) not in stated]
+    all_points = [one for one in all_points if (one.path, one.kind, one.text) not in stated
+                  and (frees or one.kind != "free")]
     chance = random.Random("drawn %d" % play.draw.seed())
-    by_path = collections.OrderedDict()
-    for one in sorted(chance.sample(all_points, min(count, len(all_points)))):
-        by_path.setdefault(one.path, []).append(one)
-    print("FLOTILLA_SEED=%d: %d of %d points, in %d sources" % (
-        play.draw.seed(), min(count, len(all_points)), len(all_points), len(by_path)), flush=True)
-    return by_path
+    count = min(count, len(all_points), POINTS_MAX)
+    print("FLOTILLA_SEED=%d: %s: %d of %d points" % (
+        play.draw.seed(), which, count, len(all_points)), flush=True)
+    return sorted(chance.sample(all_points, count))
 
 
-def say(source):
-    for number, one in source.points.items():
-        word = source.verdicts.get(number)
-        print("%-9s %-7s %s:%d  %s%s" % (
-            "fell" if word else "NOT SEEN" if word is None else "SURVIVES", one.kind, one.path,
-            one.line, one.text[:70], "  (%s)" % word if word else ""), flush=True)
-    if source.trouble:
-        print("TROUBLE   %s:%s" % (source.path, source.trouble), flush=True)
+def judged(which, chosen, folder, with_stories):
+    """True: enough of them fell, and each could be played."""
+    with tempfile.TemporaryDirectory(prefix="flo-drawn-", dir=folder) as place:
+        one = Play(Drawn(folder, place), chosen,
+                   int(os.environ.get("JOBS") or len(os.sched_getaffinity(0))))
+        one.play(with_stories)
+        one.say()
+    fell = len(chosen) - len(one.open())
+    print("%s: %d of %d fell, %d %%; %d %% have to" % (
+        which, fell, len(chosen), 100 * fell // max(len(chosen), 1), LEAST[which]), flush=True)
+    return not one.build.trouble and 100 * fell >= LEAST[which] * len(chosen)
 
 
 def main():
     parse = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parse.add_argument("build", nargs="?", default=os.path.join(ROOT, "build", "release"))
-    parse.add_argument("--count", type=int, default=20)
+    parse.add_argument("--set", choices=sorted(LEAST), action="append")
+    parse.add_argument("--count", type=int, default=10)
     parse.add_argument("--files", default="")
     parse.add_argument("--units", action="store_true")
     parse.add_argument("--list", action="store_true")
-    parse.add_argument("--least", type=int, default=75, help="percent that have to fall")
     args = parse.parse_args()
-    by_path = draw(args.files, args.count)
-    if args.list:
-        for one in [one for group in by_path.values() for one in group]:
-            print("%-7s %s:%d  %s" % (one.kind, one.path, one.line, one.text[:90]))
-        return 0
-    build = Drawn(args.build)
-    jobs = int(os.environ.get("JOBS") or len(os.sched_getaffinity(0)))
-    fell = played = 0
-    trouble = False
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for source in pool.map(lambda pair: Source(*pair).play(build, not args.units),
-                               by_path.items()):
-            say(source)
-            played += len(source.points)
-            fell += sum(1 for word in source.verdicts.values() if word)
-            trouble = trouble or bool(source.trouble)
-    print("%d of %d fell, %d %%; %d %% have to" % (fell, played, 100 * fell // max(played, 1),
-                                                  args.least))
-    return trouble or 100 * fell < args.least * played
+    good = True
+    with open(os.path.join(args.build, "compile_commands.json"), encoding="utf-8") as file:
+        frees = "-fsanitize=address" in file.read()
+    for which in args.set or sorted(LEAST):
+        chosen = draw(which, args.files, args.count, frees)
+        if args.list:
+            for one in chosen:
+                print("%-7s %s:%d  %s" % (one.kind, one.path, one.line, one.text[:90]))
+        else:
+            good = judged(which, chosen, os.path.abspath(args.build), not args.units) and good
+    return not good
 
 
 if __name__ == "__main__":

@@ -102,22 +102,13 @@ class Build:
 
     def link_of(self, target):
         """The words that link a test or program."""
-        if target not in self.links:
-            lines = subprocess.run(
-                ["ninja", "-C", self.folder, "-t", "commands", target],
-                check=True, capture_output=True, text=True).stdout
-            line = lines.strip().split("\n")[-1]
-            words = shlex.split(line)
-            parts, each = [], []
-            for word in words + ["&&"]:
-                if word == "&&":
-                    parts.append(each)
-                    each = []
-                else:
-                    each.append(word)
-            self.links[target] = next(
-                part for part in parts
-                if "-o" in part and any(w.endswith((".a", ".o")) for w in part))
+        if not self.links:
+            lines = subprocess.run(["ninja", "-C", self.folder, "-t", "commands"], check=True,
+                                   capture_output=True, text=True).stdout.split("\n")
+            for part in (part for line in lines for part in line.split(" && ")):
+                if " -o " in part and " -c " not in part:
+                    words = shlex.split(part)
+                    self.links[os.path.basename(words[words.index("-o") + 1])] = words
         return list(self.links[target])
 
     def compile(self, words, source, here, out):
