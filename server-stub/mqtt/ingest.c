@@ -130,6 +130,9 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
     uint64_t last;
     bool is_new = false;
 
+    if (flo_clock_is_leapt(controller)) {
+        return 0; /* rollouts stand still: without an answer it comes again */
+    }
     FLO_TRY(flo_json_get_uuid(message->json, "boot", &boot, err));
     FLO_TRY(flo_json_get_text(message->json, "type", 32, &type, err));
     FLO_TRY(flo_json_get_u64(message->json, "seq", 1, WALL_MS_MAX, &seq, err));

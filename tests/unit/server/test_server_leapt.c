@@ -248,6 +248,24 @@ static void a_restored_controller_takes_higher_numbers_when_its_clock_is_right(v
     assert_string_not_equal(order_of(world, device), before);
 }
 
+/* A rollout would never hear of it: the device tells an event until it is acknowledged. */
+static void an_end_that_came_while_the_clock_had_leapt_is_no_less_an_end(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t device = device_in_phase(entry, 0);
+    const struct flo_rollout_member *member =
+        &entry->core.members[flo_rollout_find(&entry->core, ids[device])];
+
+    leap(world, LEAP_MS);
+    event(world, device, "failed");
+    leap(world, (uint64_t)0 - LEAP_MS);
+    assert_int_not_equal(member->state, FLO_EXECUTION_FAILED);
+    world->seq--;
+    event(world, device, "failed");
+    assert_int_equal(member->state, FLO_EXECUTION_FAILED);
+}
+
 static void newcomer_says(struct world *world, const char *word, const char *text)
 {
     char topic[FLO_TOPIC_TEXT];
@@ -318,6 +336,8 @@ int main(void)
             no_rollout_waits_for_a_device_that_was_retired_during_a_leap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             a_device_that_comes_while_the_clock_has_leapt_is_no_less_a_member, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            an_end_that_came_while_the_clock_had_leapt_is_no_less_an_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             a_restored_controller_takes_higher_numbers_when_its_clock_is_right, set_up, tear_down),
     };
