@@ -2,7 +2,8 @@
  * and then right, and devices with every kind of clock.
  *
  * Orders, rollouts and emergencies go out meanwhile, and devices restart with and
- * without power.  Then each device takes the next order within two heartbeats,
+ * without power.  In a drawn state of its updates, a device's clock takes a step: a
+ * leap second, an hour of summer time, or NTP's.  Then each device takes the next order within two heartbeats,
  * and no good clock lets an order pass that has expired.  This file plays what TLS
  * refuses, by the dates of the controller's certificate. */
 #include <string.h>
@@ -25,6 +26,9 @@ enum { KEPT, OWN, NO_RTC, KEPT_NO_RTC, WRONG, JUMPS, KINDS };
 
 static struct {
     uint64_t number; /* of the next order */
+    struct {
+        enum flo_execution in, now[SIM_MODELS_MAX]; /* it steps in this state of an update */
+    } steps[SIM_DEVICES_MAX];
 } play;
 
 static unsigned kind_of(const struct sim_device *device)
@@ -85,8 +89,42 @@ static void on_jump(const struct sim_call *call)
     sim_trace(sim_name(device), "clock off by %lld s", (long long)(device->skew_ms / 1000));
 }
 
+/* NTP sets it right, or nobody does: an hour for summer time, a leap second. */
+static void step(struct sim_device *device)
+{
+    static const int64_t by_ms[KINDS] = {
+        [KEPT] = -1000, [KEPT_NO_RTC] = 1000, [OWN] = HOUR_MS, [JUMPS] = -(int64_t)HOUR_MS};
+    unsigned kind = kind_of(device);
+
+    if (by_ms[kind] == 0) {
+        device->skew_ms = 0;
+        device->is_synchronised = true;
+    } else {
+        device->skew_ms += device->skew_ms == by_ms[kind] ? -by_ms[kind] : by_ms[kind];
+    }
+    sim_trace(sim_name(device), "clock steps while an update is %s",
+              flo_execution_word(play.steps[device->index].in));
+}
+
+void sim_clocks_look(struct sim_device *device, const struct flo_agent *agent)
+{
+    for (uint32_t i = 0; sim->plays_clocks && i < SIM_MODELS_MAX; i++) {
+        enum flo_execution *was = &play.steps[device->index].now[i];
+        const struct flo_agent_execution *execution = &agent->models[i].execution;
+        enum flo_execution now = execution->id[0] == '\0' ? FLO_EXECUTION_QUEUED : execution->state;
+        if (now != *was && now == FLO_EXECUTION_TIMED_OUT) {
+            sim_violated(SIM_RULE_CLOCKS, device, "execution %s has no time left", execution->id);
+        } else if (now != *was && now == play.steps[device->index].in) {
+            step(device);
+        }
+        *was = now;
+    }
+}
+
 static void plan_device(struct sim_device *device, struct sim_random *random)
 {
+    play.steps[device->index].in =
+        (enum flo_execution)sim_between(random, FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_SOAKING);
     device->is_synchronised = kind_of(device) == KEPT;
     device->was_ahead = true; /* orders are judged here, and nowhere else */
     power_clock(device);

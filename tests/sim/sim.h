@@ -172,6 +172,7 @@ struct sim_controller {
     uint32_t life;
     int64_t skew_ms;
     bool disk_fails, dies_at_commit;
+    uint64_t leapt_ms; /* the last check that saw its clock leapt; 0: none did */
     uint64_t restarts;
     struct flo_trust *trust; /* as devices have it */
 };
@@ -409,6 +410,9 @@ void sim_clocks_end(void);
 /* The controller makes its certificate, by its clock; would a device take it? */
 void sim_clocks_certify(void);
 bool sim_clocks_trust(const struct sim_device *device);
+/* After each step of the core: is an update in the state in which the clock steps? */
+struct flo_agent;
+void sim_clocks_look(struct sim_device *device, const struct flo_agent *agent);
 
 /* ---- rules ---- */
 

@@ -131,8 +131,11 @@ int __wrap_flo_order_verify(const void *data, size_t bytes, const struct flo_tru
 int __wrap_flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
                           struct flo_agent_actions *actions)
 {
+    int rv = __real_flo_agent_step(agent, event, actions);
+
     sim->steps++;
-    return __real_flo_agent_step(agent, event, actions);
+    sim_clocks_look((struct sim_device *)(uintptr_t)sim->actor, agent);
+    return rv;
 }
 
 /* The checks hear of each order that is judged. */
