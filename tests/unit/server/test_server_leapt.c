@@ -141,10 +141,15 @@ static void devices_are_heard_and_rollouts_stand_still(void **state)
     struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t device = device_in_phase(entry, 0);
     uint64_t before_ms = flo_controller_now_ms(world->controller);
+    char text[256];
 
+    snprintf(text, sizeof(text),
+             "{\"v\":2,\"device\":\"%s\",\"models\":[{\"model\":\"tiny\","
+             "\"execution\":{\"id\":\"r-0001.1\",\"state\":\"failed\"}}]}",
+             ids[device]);
     event(world, device, "probing");
     leap(world, LEAP_MS);
-    event(world, device, "failed");
+    send(world, device, "reported", text);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
     assert_int_equal(world->ingest.dropped, 0);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
