@@ -83,8 +83,8 @@ tidy: build ## clang-tidy over the product (.clang-tidy); exceptions: tools/tidy
 sweep: build ## kill updater and agent at every change to the disk, cut the power behind each
 	@cmake --build build/release --target sweep
 
-mutants: build-tests ## 200 drawn checks, bounds and syncs, each broken: which test notices?
-	@tests/mutants/drawn.py --count 200
+mutants: build-tests ## 500 drawn checks, bounds and syncs, each broken: which test notices?
+	@tests/mutants/drawn.py --set border --count 200 && tests/mutants/drawn.py --set rest --count 300
 
 fuzz: ## each fuzz target for SECONDS (default 60)
 	@tests/lanes/fuzz.sh $(or $(SECONDS),60)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Mutants that nobody chose: draw checks, bounds and syncs of the product, break each.
 
-usage: drawn.py [BUILD] [--set border|rest] [--count N] [--files PATTERN] [--units] [--list]
+usage: drawn.py [BUILD] [--set border|rest] [--count N] [--files PATTERN] [--tests N] [--units]
+                [--list]
 
 Points are drawn by the tree's seed from the sources that a pattern takes (a regular
 expression over paths).  The set `border` judges what comes from outside and keeps what was
@@ -15,6 +16,7 @@ The end says who survived, with file and line; harmless.txt says which may.
 import argparse
 import collections
 import concurrent.futures
+import math
 import os
 import random
 import re
@@ -43,7 +45,8 @@ READERS = re.compile(
 LEAST = {"border": 95, "rest": 75}  # percent that have to fall
 # e2e_starved plays what fails only without memory.
 WITHOUT_MEMORY = re.compile(r"\)\s*\{\s*(return|rv =)?\s*flo_fail\(\w+, FLO_E_MEMORY")
-TESTS_MAX, STORIES_MAX = 30, 3  # of a point: the nearest that reach it
+STORIES_MAX = 3  # of a point: the nearest that reach it
+FEW = 100  # points
 STORIES_AT_ONCE = 4  # for each CPU: they wait
 HANG_FACTOR, HANG_S = 10, 30
 POINTS_MAX = 4000  # drawn.h
@@ -267,8 +270,8 @@ def ended(command, env, limit_s):
 
 
 class Play:
-    def __init__(self, build, chosen, jobs):
-        self.build, self.jobs = build, jobs
+    def __init__(self, build, chosen, jobs, most):
+        self.build, self.jobs, self.most = build, jobs, most
         self.points = dict(enumerate(chosen, 1))
         self.verdicts = {}  # number: who noticed, or "" after a test that reached it
 
@@ -298,7 +301,7 @@ class Play:
             mine = [Test(name) for name in names
                     if build.symbols(ways[0][1]) and build.symbols(ways[0][1]) <= has[name]]
             mine.sort(key=lambda test: self.near(test, path))
-            wanted |= {test.name for test in mine[:TESTS_MAX]}
+            wanted |= {test.name for test in mine[:self.most]}
 
         def linked(name):
             out = os.path.join(build.place, name)
@@ -347,7 +350,7 @@ class Play:
 
     def play(self, with_stories):
         self.compile()
-        self.by(self.unit_tests(), TESTS_MAX, self.jobs)
+        self.by(self.unit_tests(), self.most, self.jobs)
         if with_stories and self.open():
             self.by(self.stories(), STORIES_MAX, self.jobs * STORIES_AT_ONCE)
 
@@ -403,17 +406,32 @@ def draw(which, files, count, frees):
     return sorted(chance.sample(all_points, count))
 
 
-def judged(which, chosen, folder, with_stories):
-    """True: enough of them fell, and each could be played."""
+def least_of(which, count):
+    """How many of so many points have to fall.  Of a few ones so many that less than one
+    draw in a thousand is below it, if the whole set has its percents."""
+    share = LEAST[which] / 100
+    if count >= FEW:
+        return math.ceil(share * count)
+    chances = [math.comb(count, n) * share ** n * (1 - share) ** (count - n)
+               for n in range(count + 1)]
+    return next(n for n in range(count + 1) if sum(chances[:n + 1]) > 0.001)
+
+
+def judged(chosen, args):
+    """True: enough of each set fell, and each point could be played."""
+    folder = os.path.abspath(args.build)
     with tempfile.TemporaryDirectory(prefix="flo-drawn-", dir=folder) as place:
-        one = Play(Drawn(folder, place), chosen,
-                   int(os.environ.get("JOBS") or len(os.sched_getaffinity(0))))
-        one.play(with_stories)
+        one = Play(Drawn(folder, place), [point for some in chosen.values() for point in some],
+                   int(os.environ.get("JOBS") or len(os.sched_getaffinity(0))), args.tests)
+        one.play(not args.units)
         one.say()
-    fell = len(chosen) - len(one.open())
-    print("%s: %d of %d fell, %d %%; %d %% have to" % (
-        which, fell, len(chosen), 100 * fell // max(len(chosen), 1), LEAST[which]), flush=True)
-    return not one.build.trouble and 100 * fell >= LEAST[which] * len(chosen)
+    alive = {one.points[number] for number in one.open()}
+    good = not one.build.trouble
+    for which, some in chosen.items():
+        fell, least = len(set(some) - alive), least_of(which, len(some))
+        print("%s: %d of %d fell, %d have to" % (which, fell, len(some), least))
+        good = good and fell >= least
+    return good
 
 
 def main():
@@ -422,20 +440,19 @@ def main():
     parse.add_argument("--set", choices=sorted(LEAST), action="append")
     parse.add_argument("--count", type=int, default=10)
     parse.add_argument("--files", default="")
+    parse.add_argument("--tests", type=int, default=30, help="of a point, the nearest ones")
     parse.add_argument("--units", action="store_true")
     parse.add_argument("--list", action="store_true")
     args = parse.parse_args()
-    good = True
     with open(os.path.join(args.build, "compile_commands.json"), encoding="utf-8") as file:
         frees = "-fsanitize=address" in file.read()
-    for which in args.set or sorted(LEAST):
-        chosen = draw(which, args.files, args.count, frees)
-        if args.list:
-            for one in chosen:
-                print("%-7s %s:%d  %s" % (one.kind, one.path, one.line, one.text[:90]))
-        else:
-            good = judged(which, chosen, os.path.abspath(args.build), not args.units) and good
-    return not good
+    chosen = {which: draw(which, args.files, args.count, frees)
+              for which in args.set or sorted(LEAST)}
+    if not args.list:
+        return not judged(chosen, args)
+    for one in [one for some in chosen.values() for one in some]:
+        print("%-7s %s:%d  %s" % (one.kind, one.path, one.line, one.text[:90]))
+    return 0
 
 
 if __name__ == "__main__":
