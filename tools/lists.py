@@ -23,6 +23,7 @@ AT_REST = {
     "tests/integration/test_sets.py": "what it must refute",
     "tests/integration/waits.py": "sets.py waits by it",
     "tests/crash/assets.py": "a disk whose programs have ended",
+    "tests/crash/disk.py": "a disk whose programs have ended",
     "tests/crash/pairs.py": "a disk whose programs have ended",
     "tests/crash/power.py": "a disk whose programs have ended",
     "tests/crash/sweep.py": "a disk whose programs have ended",

@@ -2,17 +2,8 @@
 """Power loss: what may a disk show after a cut, and does the device live on?
 
 An update runs with record.c preloaded, which writes down every change to the
-device's files.  Behind every change of that record the power may go.  Two
-models say what the disk shows then:
-
-strict   what was synced is there, and of what was not, anything may be: none,
-         all, each alone, all but one, any part, names without bytes, the last
-         write torn.  Bytes are durable by fsync or fdatasync of their file,
-         names by fsync of their folder; nothing else is.
-journal  names change in the order in which it was done, as a journal keeps it:
-         the first few of them are there.  A sync of a folder, or of a file that
-         is new, takes all names before it along.  Bytes of files that were not
-         synced are there, partly there, missing, or zeros of the full length.
+device's files.  Behind every change of that record the power may go.  disk.py
+says what the disk shows then, by two models of a disk.
 
 Each state is built in a folder and looked at as a start would; some are
 started.
@@ -44,19 +35,14 @@ import sys
 import tempfile
 
 import sweep
+from disk import (MODELS, NAMES, RENAME, SYNC, WRITE, Disk, Recording, sync_groups,
+                  unrecorded)
 from waits import moment
 
-OPEN, NAMELESS, WRITE, CUT, GROW, SYNC, LINK, RENAME, UNLINK, MKDIR = range(10)
-WORDS = ("open nameless write cut grow sync link rename unlink mkdir").split()
-HEAD = struct.Struct("<IIQQQQIIQ")
-MAGIC = 0x44524c46
-DATA = (WRITE, CUT, GROW)
-NAMES = (OPEN, LINK, RENAME, UNLINK, MKDIR)
+RECORDED = ["flotilla-agent", "flotilla-controller", "flotilla-updater"]
 SCENARIOS = ["update", "first", "resume", "bundle", "bundle-resume"]
 GROUPS = {"all": SCENARIOS, "worker": SCENARIOS[:3], "agent": SCENARIOS[3:],
           **{scenario: [scenario] for scenario in SCENARIOS}}
-MODELS = ["strict", "journal"]
-TORN, ZEROS = 1, 2  # what a cut made of a write
 STATE = "device"  # the state directory, in a folder that is on the disk
 SLOTS = STATE + "/slots/"
 MAP_BYTES, BOOT = 512, slice(48, 64)  # updater/fetch/part.c
@@ -74,275 +60,24 @@ EXCUSED = {
 }
 
 
-class Op:
-    __slots__ = ("index", "kind", "thing", "path", "to", "at", "data", "site",
-                 "folders", "label")
-
-    def __str__(self):
-        return "%d %s %s%s" % (self.index, WORDS[self.kind], self.path,
-                               " -> " + self.to if self.to else "")
+# ---- the device ----
 
 
-class Recording:
-    """The beginning, all of it on the disk, and what was done from there."""
+class Device(Recording):
+    """What was done to the state directory of a device."""
 
     def __init__(self, root):
-        self.root = root
-        self.files = {}    # path -> thing
-        self.folders = {"."}
-        self.bytes = {}    # thing -> bytes at the beginning
-        self.ops = []
-        self.marks = []    # indices: what was reported done by then
-        self.killed = -1   # index of the first change behind a kill
-        self.numbers = {}  # inode of a file -> thing
-        self.places = {os.stat(root).st_ino: "."}  # inode of a folder -> path
-        self.live = {}
-        self.things = 0
-        self.taken = 0
-        for here, folders, files in os.walk(root):
-            inside = os.path.relpath(here, root)
-            for name in folders:
-                path = os.path.normpath(os.path.join(inside, name))
-                self.folders.add(path)
-                self.places[os.stat(os.path.join(here, name)).st_ino] = path
-            for name in files:
-                whole = os.path.join(here, name)
-                if not os.path.isfile(whole):
-                    continue
-                thing = self.thing()
-                self.numbers[os.stat(whole).st_ino] = thing
-                path = os.path.normpath(os.path.join(inside, name))
-                self.files[path] = thing
-                with open(whole, "rb") as file:
-                    self.bytes[thing] = file.read()
-        self.live = dict(self.files)
+        super().__init__(root, STATE)
 
-    def thing(self):
-        self.things += 1
-        return self.things
-
-    def agrees(self):
-        """A process that was killed by another's end may have changed a name
-        and not have said so."""
-        found = set()
-        for here, _, files in os.walk(self.root):
-            found.update(os.path.normpath(os.path.relpath(
-                os.path.join(here, name), self.root)) for name in files
-                if os.path.isfile(os.path.join(here, name)))
-        return {path for path in found ^ set(self.live)
-                if path.startswith(STATE + "/") and
-                not is_history(path)} == set()
-
-    def path_of(self, folder, name):
-        """Inside the root, or None."""
-        if folder:
-            here = self.places.get(folder)
-            return None if here is None else os.path.normpath(
-                os.path.join(here, name))
-        if name.startswith(self.root + "/"):
-            return os.path.normpath(name[len(self.root) + 1:])
-        return None
-
-    def read(self, log):
-        with open(log, "rb") as file:
-            data = file.read()
-        at = self.taken
-        while at < len(data):
-            magic, kind, inode, folder, other, offset, n, m, count = \
-                HEAD.unpack_from(data, at)
-            if magic != MAGIC:
-                raise RuntimeError("no record at %d of %s" % (at, log))
-            at += HEAD.size
-            name = data[at:at + n].decode()
-            second = data[at + n:at + n + m].decode()
-            at += n + m
-            self.take(kind, inode, folder, other, offset, name, second,
-                      data[at:at + count])
-            at += count
-        self.taken = at
-
-    def add(self, kind, path, thing=None, to=None, at=0, data=b"", site=""):
-        op = Op()
-        op.index, op.kind, op.thing = len(self.ops), kind, thing
-        op.path, op.to, op.at, op.data, op.site = path, to, at, data, site
-        op.folders = {os.path.dirname(p) or "." for p in (path, to) if p}
-        op.label = ""
-        self.ops.append(op)
-        return op
-
-    def take(self, kind, inode, folder, other, offset, name, second, data):
-        if kind == NAMELESS:
-            self.numbers[inode] = self.thing()
-        elif kind in DATA:
-            thing = self.numbers.get(inode)
-            if thing is not None:
-                self.add(kind, self.name_of(thing), thing, at=offset,
-                         data=data)
-        elif kind == SYNC:
-            self.take_sync(inode, name)
-        else:
-            self.take_name(kind, inode, self.path_of(folder, name),
-                           self.path_of(other, second) if second else None)
-
-    def name_of(self, thing):
-        for path, held in self.live.items():
-            if held == thing:
-                return path
-        return "(nameless)"
-
-    def take_sync(self, inode, site):
-        if inode in self.places:
-            path = self.places[inode]
-            op = self.add(SYNC, path, None, site=site)
-            op.label = self.label(path) + "/"
-        elif inode in self.numbers:
-            thing = self.numbers[inode]
-            op = self.add(SYNC, self.name_of(thing), thing, site=site)
-            op.label = self.label(op.path)
-
-    @staticmethod
-    def label(path):
-        """blobs/<hex>, slots/tiny.bin: the same for every run."""
-        inside = os.path.relpath(path, STATE) if path.startswith(STATE) else \
-            path
-        if inside.startswith("outbox.db"):
-            return "outbox.db"
-        parts = inside.split("/")
-        stem, dot, suffix = parts[-1].partition(".")
-        if parts[0] == "slots" and len(parts) == 2:
-            parts[-1] = "<record>" + dot + suffix
-        elif len(stem) >= 64:
-            parts[-1] = "<hex>" + dot + suffix.split("-")[0]
-        return "/".join(parts)
-
-    def take_name(self, kind, inode, path, to):
-        if path is None:
-            return
-        if kind == MKDIR:
-            self.add(MKDIR, path)
-        elif kind == OPEN:
-            if os.path.isdir(os.path.join(self.root, path)):
-                self.places[inode] = path
-            elif path not in self.live:
-                thing = self.numbers[inode] = self.live[path] = self.thing()
-                self.add(OPEN, path, thing)
-        elif kind == LINK and inode in self.numbers:
-            self.live[path] = self.numbers[inode]
-            self.add(LINK, path, self.numbers[inode])
-        elif kind == RENAME and to is not None and path in self.live:
-            thing = self.live[to] = self.live.pop(path)
-            self.add(RENAME, path, thing, to)
-        elif kind == UNLINK and path in self.live:
-            self.add(UNLINK, path, self.live.pop(path))
-
-
-# ---- what a disk may show ----
-
-
-class Disk:
-    """Which operations are durable after each point, and what may be."""
-
-    def __init__(self, recording, seed, left_out=(), model="strict"):
-        self.recording = recording
-        self.seed = seed
-        self.is_journal = model == "journal"
-        self.ops = [op for op in recording.ops if op.index not in left_out]
-
-    def points(self, begin=0):
-        """(position, durable operations, pending ones) after each call."""
-        durable, pending = set(), []
-        for position, op in enumerate(self.ops):
-            if op.kind == SYNC:
-                done = [x for x in pending if is_synced(x, op)]
-                if self.is_journal and (op.thing is None or is_new(
-                        op.thing, self.recording)):
-                    done += [x for x in pending
-                             if x.kind in NAMES and x not in done]
-                durable.update(x.index for x in done)
-                gone = {x.index for x in done}
-                pending = [x for x in pending if x.index not in gone]
-            else:
-                pending.append(op)
-            if op.index >= begin:
-                yield position, frozenset(durable), list(pending)
-
-    @staticmethod
-    def choices_of_journal(pending, chooser):
-        """(why, kept, spoilt): the first names, and bytes in four ways."""
-        names = [x for x in pending if x.kind in NAMES]
-        data = [x for x in pending if x.kind in DATA]
-        zeros = tuple((x.index, ZEROS) for x in data if x.kind == WRITE)
-        for count in range(len(names) + 1):
-            first = names[:count]
-            why = "the first %d names" % count
-            yield why + ", no bytes", first, ()
-            if data:
-                some = [x for x in data if chooser.random() < 0.5]
-                yield why + ", all bytes", first + data, ()
-                yield why + ", some bytes", first + some, ()
-                yield why + ", zeros", first + data, zeros
-
-    @staticmethod
-    def choices_of_strict(pending, chooser):
-        """(why, kept, spoilt) of what was not synced."""
-        names = [x for x in pending if x.kind in NAMES]
-        data = [x for x in pending if x.kind in DATA]
-        yield "none", [], ()
-        if not pending:
-            return
-        yield "all", pending, ()
-        few = pending if len(pending) <= 12 else chooser.sample(pending, 12)
-        for one in few:
-            yield "only %s" % one, [one], ()
-            yield "all but %s" % one, [x for x in pending if x is not one], ()
-        for _ in range(3):
-            yield "a part", [x for x in pending if chooser.random() < 0.5], ()
-        for count in range(1, len(names) + 1):
-            yield "%d names, no bytes" % count, names[:count], ()
-            yield "%d names, all bytes" % count, names[:count] + data, ()
-        writes = [x for x in data if x.kind == WRITE and len(x.data) > 1]
-        if writes:
-            torn = ((writes[-1].index, TORN),)
-            yield "torn", [writes[-1]], torn
-            yield "all, torn", pending, torn
-
-    def states(self, begin=0, end=None):
-        """(position, why, indices of what is applied, spoilt), once each."""
-        seen = set()
-        choices = self.choices_of_journal if self.is_journal else \
-            self.choices_of_strict
-        for position, durable, pending in self.points(begin):
-            if end is not None and self.ops[position].index > end:
-                return
-            chooser = random.Random("%d.%d" % (self.seed, position))
-            for why, kept, spoilt in choices(pending, chooser):
-                applied = durable | {x.index for x in kept}
-                # The promises differ with the point: it belongs to the key.
-                key = (applied, spoilt, self.promises(position))
-                if key not in seen:
-                    seen.add(key)
-                    yield position, why, applied, spoilt
-
-    # -- what must be there
-
-    def promises(self, position):
-        """({record: generation}, is done): not older than this; reported
-        done."""
-        if not hasattr(self, "made"):
-            self.made = self.make_promises()
-        return self.made[position]
-
-    def make_promises(self):
-        """A record counts from the first thing on that is done after it."""
+    def promises(self, ops):
+        """({record: generation}, is done): not older than this; reported done.
+        A record counts from the first thing on that is done after it."""
         made, claim, due, is_resumed = [], None, {}, False
-        recording = self.recording
-        marks = recording.marks
-        for op in self.ops:
+        for op in ops:
             own = claim is not None and (
                 (op.thing == claim[0] and op.kind in (SYNC, RENAME)) or
-                (op.thing is None and op.kind == SYNC and
-                 op.path == STATE + "/slots"))
-            if 0 <= recording.killed <= op.index and not is_resumed:
+                (op.kind == SYNC and op.path == STATE + "/slots"))
+            if 0 <= self.killed <= op.index and not is_resumed:
                 claim, is_resumed = None, True  # the write never returned
             if claim is not None and not own:
                 due, claim = {**due, claim[1]: claim[2]}, None
@@ -352,76 +87,8 @@ class Disk:
                 claim = (op.thing, name[:-4] if name.endswith(".new")
                          else name, struct.unpack_from("<Q", op.data, 8)[0])
             made.append((tuple(sorted(due.items())),
-                         any(op.index >= mark for mark in marks)))
+                         any(op.index >= mark for mark in self.marks)))
         return made
-
-    # -- the tree
-
-    def tree(self, applied, spoilt):
-        """path -> (thing, contents' operations); folders that are there."""
-        recording, spoilt = self.recording, dict(spoilt)
-        files, folders = dict(recording.files), set(recording.folders)
-        steps = collections.defaultdict(list)
-        for op in self.ops:
-            if op.index not in applied:
-                continue
-            if op.kind in DATA:
-                steps[op.thing].append(op)
-            elif op.kind in (OPEN, LINK):
-                files[op.path] = op.thing
-            elif op.kind == RENAME:
-                if files.get(op.path) == op.thing:
-                    del files[op.path]
-                files[op.to] = op.thing
-            elif op.kind == UNLINK:
-                files.pop(op.path, None)
-            elif op.kind == MKDIR:
-                folders.add(op.path)
-
-        def is_there(path):
-            while path != ".":
-                if path not in folders:
-                    return False
-                path = os.path.dirname(path) or "."
-            return True
-
-        folders = {path for path in folders if is_there(path)}
-        return ({path: (thing, tuple((op.index, spoilt.get(op.index, 0))
-                                     for op in steps[thing]))
-                 for path, thing in files.items()
-                 if is_there(os.path.dirname(path) or ".")}, folders)
-
-    def contents(self, thing, steps):
-        data = bytearray(self.recording.bytes.get(thing, b""))
-        for index, how in steps:
-            op = self.recording.ops[index]
-            if op.kind == WRITE:
-                piece = op.data[:len(op.data) // 2] if how == TORN else \
-                    bytes(len(op.data)) if how == ZEROS else op.data
-                if len(data) < op.at + len(piece):
-                    data.extend(bytes(op.at + len(piece) - len(data)))
-                data[op.at:op.at + len(piece)] = piece
-            elif op.kind == GROW and len(data) < op.at:
-                data.extend(bytes(op.at - len(data)))
-            elif op.kind == CUT:
-                del data[op.at:]
-                data.extend(bytes(op.at - len(data)))
-        return bytes(data)
-
-
-def is_new(thing, recording):
-    """Made since the beginning: not one of the files that were on the disk."""
-    return thing not in recording.bytes
-
-
-def is_synced(op, sync):
-    """Bytes by the sync of their file, names by that of their folder."""
-    if sync.thing is not None:
-        return op.kind in DATA and op.thing == sync.thing
-    return op.kind in NAMES and sync.path in op.folders
-
-
-# ---- the device ----
 
 
 class Power(sweep.Sweep):
@@ -452,7 +119,7 @@ class Power(sweep.Sweep):
         state = os.path.join(root, STATE)
         log = os.path.join(self.folder, name + ".log")
         open(log, "wb").close()
-        recording = Recording(root)
+        recording = Device(root)
         begin = 0
         if kill_at:
             environment = self.environment()
@@ -465,7 +132,7 @@ class Power(sweep.Sweep):
                 pass
             recording.read(log)
             begin = recording.killed = len(recording.ops)
-            if not recording.agrees():
+            if not recording.agrees(is_history):
                 shutil.rmtree(root)
                 return None
         environment = self.environment()
@@ -482,9 +149,11 @@ class Power(sweep.Sweep):
         root = os.path.join(self.folder, "shown")
         shutil.rmtree(root, ignore_errors=True)
         os.mkdir(root)
-        files, folders = disk.tree(applied, spoilt)
-        for folder in sorted(folders - {"."}):
+        files, folders, links = disk.tree(applied, spoilt)
+        for folder in folders:
             os.mkdir(os.path.join(root, folder), 0o700)
+        for path, text in links.items():
+            os.symlink(text, os.path.join(root, path))
         for path, key in files.items():
             if is_history(path):
                 continue
@@ -625,15 +294,6 @@ def look_at(power, disk, begin, options, count, wanted):
     return len(states)
 
 
-def sync_groups(recording, begin):
-    """Syncs of one place in a program and of one kind of file."""
-    groups = collections.OrderedDict()
-    for op in recording.ops:
-        if op.kind == SYNC and op.index >= begin:
-            groups.setdefault((op.site, op.label), []).append(op.index)
-    return groups
-
-
 def is_caught(power, recording, begin, left_out, options, tries, model):
     """The fault that shows when these syncs are not there; None."""
     disk = Disk(recording, options.seed, frozenset(left_out), model)
@@ -772,20 +432,25 @@ def main():
         os.path.dirname(options.bin), "tests"))
     options.slots = os.path.join(tests, "crash_slots")
     options.keep = False
-    for name in ("flotilla-updater", "flotilla-agent"):
+    for name in RECORDED:
         if not os.path.exists(os.path.join(options.bin, name)):
             print("skipped, there is no %s" % name)
             return 77
+    unseen = unrecorded(os.path.join(tests, "librecord.so"), [
+        os.path.join(options.bin, name) for name in RECORDED])
+    if unseen:
+        sys.exit("record.c has no wrapper for a call that changes a disk: " +
+                 ", ".join(unseen))
     bad, caught, missed, needed = 0, {}, {}, set()
     # LD_PRELOAD is a list with blanks between: give it paths without any.
     with tempfile.TemporaryDirectory(prefix="flo-", dir="/tmp") as folder:
         options.record = shutil.copy(os.path.join(tests, "librecord.so"),
                                      folder)
         for scenario in GROUPS[options.scenario]:
-            found, (new, unseen, journal) = run(scenario, options)
+            found, (new, quiet, journal) = run(scenario, options)
             bad += found
             caught.update(new)
-            missed.update(unseen)
+            missed.update(quiet)
             needed |= journal
     if options.prove:
         missed = {key: n for key, n in missed.items() if key not in caught}

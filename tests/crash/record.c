@@ -9,7 +9,10 @@
  * Each record is one write: struct head, a name, a second name, bytes.  Files
  * and folders stand for themselves by their inode numbers, because a sandboxed
  * process may not ask for paths.  Bytes that an engine stores through a mapping
- * are written down when its file, still without a name, is synced. */
+ * are written down when its file, still without a name, is synced.  A way of
+ * writing that cannot be followed is written down as LOST, and power.py fails.
+ * It also fails when a program imports a call that changes a disk and has no
+ * wrapper here. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,12 +24,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum op { OPEN, NAMELESS, WRITE, CUT, GROW, SYNC, LINK, RENAME, UNLINK, MKDIR };
+enum op { OPEN, NAMELESS, WRITE, CUT, GROW, SYNC, LINK, RENAME, UNLINK, MKDIR, SYMLINK, LOST };
 
 struct head {
     uint32_t magic;
@@ -34,7 +39,7 @@ struct head {
     uint64_t inode;  /* of the file or folder that it is done to; 0: by name */
     uint64_t folder; /* of the name; 0: the name is a whole path */
     uint64_t other;  /* of the second name */
-    uint64_t offset; /* of the bytes; the new size */
+    uint64_t offset; /* of the bytes; the new size; 1: a folder is opened */
     uint32_t name_bytes;
     uint32_t other_bytes;
     uint64_t data_bytes;
@@ -46,6 +51,7 @@ _Static_assert(sizeof(struct head) == 56, "power.py reads it");
 #define MAPPED_BYTES_MAX (8 << 20)
 
 static int log_fd = -1;
+static dev_t log_dev; /* the file system that is cut off; others have the same inode numbers */
 
 #define NEXT(type, parameters, name)                                                               \
     static type(*next) parameters;                                                                 \
@@ -71,6 +77,8 @@ __attribute__((constructor)) static void start(void)
     }
     int fd = (int)direct(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
     if (fd >= 0) {
+        struct stat st;
+        log_dev = direct(SYS_fstat, fd, (long)&st, 0, 0) == 0 ? st.st_dev : 0;
         log_fd = fcntl(fd, F_DUPFD_CLOEXEC, LOG_FD);
         close(fd);
     }
@@ -99,7 +107,7 @@ static void put(struct head head, const char *name, const char *other, const voi
 static bool lasts(int fd, struct stat *st)
 {
     int keep = errno;
-    bool is = log_fd >= 0 && direct(SYS_fstat, fd, (long)st, 0, 0) == 0 &&
+    bool is = log_fd >= 0 && direct(SYS_fstat, fd, (long)st, 0, 0) == 0 && st->st_dev == log_dev &&
               (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode));
 
     errno = keep;
@@ -152,6 +160,59 @@ ssize_t pwrite64(int fd, const void *data, size_t bytes, off64_t at)
     wrote(fd, data, rv, at);
     return rv;
 }
+
+/* The bytes are read from where they came from: the target may be open for
+ * writing alone. */
+ssize_t sendfile(int to, int from, off_t *at, size_t bytes)
+{
+    NEXT(ssize_t, (int, int, off_t *, size_t), "sendfile")
+    ssize_t rv = next(to, from, at, bytes);
+    struct stat st;
+    if (rv > 0 && lasts(to, &st)) {
+        char *data = malloc((size_t)rv);
+        off_t end = at == NULL ? lseek(from, 0, SEEK_CUR) : *at;
+        wrote(to, data, data == NULL ? -1 : pread(from, data, (size_t)rv, end - rv), -1);
+        free(data);
+    }
+    return rv;
+}
+
+static void lost(int fd, const char *what)
+{
+    struct stat st;
+
+    if (lasts(fd, &st) && S_ISREG(st.st_mode) && st.st_nlink > 0) {
+        put((struct head){.op = LOST, .inode = st.st_ino}, what, NULL, NULL);
+    }
+}
+
+void *mmap(void *at, size_t bytes, int access, int how, int fd, off_t offset)
+{
+    NEXT(void *, (void *, size_t, int, int, int, off_t), "mmap")
+    if ((access & PROT_WRITE) != 0 && (how & MAP_TYPE) != MAP_PRIVATE && fd >= 0) {
+        lost(fd, "mmap");
+    }
+    return next(at, bytes, access, how, fd, offset);
+}
+
+void *mmap64(void *at, size_t bytes, int access, int how, int fd, off64_t offset)
+{
+    return mmap(at, bytes, access, how, fd, offset);
+}
+
+#define STREAMING(name, parameters, arguments)                                                     \
+    FILE *name parameters                                                                          \
+    {                                                                                              \
+        NEXT(FILE *, parameters, #name)                                                            \
+        FILE *rv = next arguments;                                                                 \
+        if (rv != NULL && strpbrk(how, "wa+") != NULL) {                                           \
+            lost(fileno(rv), #name);                                                               \
+        }                                                                                          \
+        return rv;                                                                                 \
+    }
+STREAMING(fopen, (const char *path, const char *how), (path, how))
+STREAMING(fopen64, (const char *path, const char *how), (path, how))
+STREAMING(fdopen, (int fd, const char *how), (fd, how))
 
 static void resized(enum op op, int fd, off_t bytes)
 {
@@ -266,12 +327,29 @@ static void named(enum op op, uint64_t inode, int dir, const char *name, int oth
     }
 NAMING(rename, RENAME, (const char *a, const char *b), (a, b), AT_FDCWD, a, AT_FDCWD, b)
 NAMING(renameat, RENAME, (int d, const char *a, int e, const char *b), (d, a, e, b), d, a, e, b)
+NAMING(renameat2, RENAME, (int d, const char *a, int e, const char *b, unsigned how),
+       (d, a, e, b, how), d, a, e, b)
+NAMING(link, LINK, (const char *a, const char *b), (a, b), AT_FDCWD, a, AT_FDCWD, b)
+NAMING(symlink, SYMLINK, (const char *a, const char *b), (a, b), AT_FDCWD, b, AT_FDCWD, a)
+NAMING(symlinkat, SYMLINK, (const char *a, int e, const char *b), (a, e, b), e, b, AT_FDCWD, a)
+NAMING(remove, UNLINK, (const char *a), (a), AT_FDCWD, a, AT_FDCWD, NULL)
+NAMING(rmdir, UNLINK, (const char *a), (a), AT_FDCWD, a, AT_FDCWD, NULL)
 NAMING(unlink, UNLINK, (const char *a), (a), AT_FDCWD, a, AT_FDCWD, NULL)
 NAMING(unlinkat, UNLINK, (int d, const char *a, int how), (d, a, how), d, a, AT_FDCWD, NULL)
 
 /* A folder is known by its number once it is opened. */
 NAMING(mkdir, MKDIR, (const char *a, mode_t how), (a, how), AT_FDCWD, a, AT_FDCWD, NULL)
 NAMING(mkdirat, MKDIR, (int d, const char *a, mode_t how), (d, a, how), d, a, AT_FDCWD, NULL)
+
+char *mkdtemp(char *path)
+{
+    NEXT(char *, (char *), "mkdtemp")
+    char *rv = next(path);
+    if (rv != NULL) {
+        named(MKDIR, 0, AT_FDCWD, rv, AT_FDCWD, NULL);
+    }
+    return rv;
+}
 
 /* A nameless file gets its name from /proc/self/fd/<number>. */
 int linkat(int d, const char *a, int e, const char *b, int how)
@@ -281,7 +359,9 @@ int linkat(int d, const char *a, int e, const char *b, int how)
     int rv = next(d, a, e, b, how);
     struct stat st;
 
-    if (rv == 0 && strncmp(a, own, sizeof(own) - 1) == 0 && lasts(atoi(a + sizeof(own) - 1), &st)) {
+    if (rv == 0 && strncmp(a, own, sizeof(own) - 1) != 0) {
+        named(LINK, 0, d, a, e, b);
+    } else if (rv == 0 && lasts(atoi(a + sizeof(own) - 1), &st)) {
         named(LINK, st.st_ino, e, b, AT_FDCWD, NULL);
     }
     return rv;
@@ -301,7 +381,11 @@ static void opened(int fd, int dir, const char *path, int flags)
         return;
     }
     if ((flags & O_CREAT) != 0 || S_ISDIR(st.st_mode)) {
-        named(OPEN, st.st_ino, dir, path, AT_FDCWD, NULL);
+        put((struct head){.op = OPEN,
+                          .inode = st.st_ino,
+                          .folder = folder_of(dir),
+                          .offset = S_ISDIR(st.st_mode)},
+            path, NULL, NULL);
     }
     if ((flags & O_TRUNC) != 0) {
         resized(CUT, fd, 0);
@@ -341,6 +425,25 @@ OPENING(open)
 OPENING(open64)
 OPENING_AT(openat)
 OPENING_AT(openat64)
+
+/* The fortified ones never make a file, but open folders. */
+int __open_2(const char *path, int flags)
+{
+    return open(path, flags);
+}
+
+int __openat_2(int dir, const char *path, int flags)
+{
+    return openat(dir, path, flags);
+}
+
+int mkostemp(char *path, int flags)
+{
+    NEXT(int, (char *, int), "mkostemp")
+    int rv = next(path, flags);
+    opened(rv, AT_FDCWD, path, O_CREAT);
+    return rv;
+}
 
 /* openat2 has no wrapper in this libc: programs use syscall(). */
 long syscall(long number, ...)
