@@ -233,8 +233,7 @@ class Recording:
 
     def label(self, path):
         """blobs/<hex>, slots/<record>.bin: the same for every run."""
-        inside = os.path.relpath(path, self.home) if path.startswith(self.home) \
-            else path
+        inside = os.path.relpath(path, self.home) if path != "(nameless)" else path
         parts = inside.split("/")
         if parts[0].startswith("outbox.db"):
             return "outbox.db"
@@ -245,7 +244,7 @@ class Recording:
             parts[-1] = "<hex>" + dot + suffix.split("-")[0]
         elif parts[-1].startswith(".upload-"):
             parts[-1] = ".upload-<random>"
-        return "/".join(parts)
+        return re.sub(r"\b[0-9a-f]{8,}\b", "<hex>", "/".join(parts))
 
     def take_open(self, inode, place, is_folder):
         if place is None:
@@ -274,7 +273,10 @@ class Recording:
         elif kind == LINK:
             if thing is not None:
                 self.live[place] = thing
-                self.add(LINK, thing, (place,))
+                op = self.add(LINK, thing, (place,))
+                for sync in self.ops:
+                    if sync.thing == thing and sync.label == "(nameless)":
+                        sync.label = self.label(op.path.removesuffix(".tmp-new"))
         else:
             thing = self.live[place] = self.thing()
             if kind == SYMLINK:
@@ -458,6 +460,20 @@ class Disk:
                 del data[op.at:]
                 data.extend(bytes(op.at - len(data)))
         return bytes(data)
+
+
+def build(disk, applied, spoilt, root):
+    """That state, in a folder."""
+    files, folders, links = disk.tree(applied, spoilt)
+    os.mkdir(root)
+    for path in folders:
+        os.mkdir(os.path.join(root, path), 0o700)
+    for path, text in links.items():
+        os.symlink(text, os.path.join(root, path))
+    for path, key in files.items():
+        with open(os.path.join(root, path), "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(disk.contents(*key))
 
 
 def is_new(thing, recording):

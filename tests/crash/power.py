@@ -6,7 +6,7 @@ device's files.  Behind every change of that record the power may go.  disk.py
 says what the disk shows then, by two models of a disk.
 
 Each state is built in a folder and looked at as a start would; some are
-started.
+started.  controller.py says what a controller promises, in the same way.
 
 A state is bad when the record of the slots is gone or names what is not whole,
 when a blob has other bytes than its name says, when it is older than what was
@@ -35,13 +35,14 @@ import sys
 import tempfile
 
 import sweep
+from controller import Service
 from disk import (MODELS, NAMES, RENAME, SYNC, WRITE, Disk, Recording, sync_groups,
                   unrecorded)
 from waits import moment
 
-RECORDED = ["flotilla-agent", "flotilla-controller", "flotilla-updater"]
-SCENARIOS = ["update", "first", "resume", "bundle", "bundle-resume"]
-GROUPS = {"all": SCENARIOS, "worker": SCENARIOS[:3], "agent": SCENARIOS[3:],
+RECORDED = ["flotilla-agent", "flotilla-updater", "flotilla-controller"]
+SCENARIOS = ["update", "first", "resume", "bundle", "bundle-resume", "controller"]
+GROUPS = {"all": SCENARIOS, "worker": SCENARIOS[:3], "agent": SCENARIOS[3:5],
           **{scenario: [scenario] for scenario in SCENARIOS}}
 STATE = "device"  # the state directory, in a folder that is on the disk
 SLOTS = STATE + "/slots/"
@@ -92,6 +93,9 @@ class Device(Recording):
 
 
 class Power(sweep.Sweep):
+    always_starts = False
+    windows_max = None
+
     def __init__(self, options, folder, scenario):
         options.mode = "agent-bundle" if "bundle" in scenario \
             else "worker"
@@ -103,6 +107,11 @@ class Power(sweep.Sweep):
         os.mkdir(os.path.join(folder, "kept"))
         if not self.is_first:
             self.prepare()
+
+    @staticmethod
+    def windows(_recording, index):
+        """Where a missing sync shows, as numbers of changes."""
+        return [(index, index + 25)]
 
     def root(self, name):
         """A folder that is on the disk, and the device in it."""
@@ -283,7 +292,8 @@ def look_at(power, disk, begin, options, count, wanted):
     if wanted and wanted < len(states):
         chosen = random.Random(options.seed).sample(states, wanted)
     for number, state in enumerate(chosen):
-        starts = options.recover and number % options.recover == 0
+        starts = power.always_starts or (
+            options.recover and number % options.recover == 0)
         faults = power.try_state(disk, state, starts)
         count.states += 1
         count.starts += bool(starts)
@@ -294,16 +304,17 @@ def look_at(power, disk, begin, options, count, wanted):
     return len(states)
 
 
-def is_caught(power, recording, begin, left_out, options, tries, model):
+def is_caught(power, recording, first, left_out, options, tries, model):
     """The fault that shows when these syncs are not there; None."""
     disk = Disk(recording, options.seed, frozenset(left_out), model)
     near = []
-    for index in left_out:
-        near += list(disk.states(index, index + 25))[:400]
+    for index in left_out[:power.windows_max]:
+        for begin, end in power.windows(recording, index):
+            near += list(disk.states(begin, end))[:400]
     random.Random(options.seed).shuffle(near)
     # First the states that keep least or most: those are the plain cases.
     near.sort(key=lambda state: state[1] not in ("none", "torn"))
-    far = list(disk.states(begin))
+    far = list(disk.states(first))
     random.Random(options.seed).shuffle(far)
     for state in near[:tries] + far[:tries]:
         faults = power.try_state(disk, state, False)
@@ -341,7 +352,8 @@ def prove(power, recordings, options):
     for recording, begin in recordings if missed else []:
         for key, left_out in sync_groups(recording, begin).items():
             fault = key in missed and is_caught(
-                power, recording, begin, left_out, options, None, "strict")
+                power, recording, begin, left_out, options,
+                options.tries if power.always_starts else None, "strict")
             if fault:
                 caught[key] = fault
                 del missed[key]
@@ -376,7 +388,8 @@ def run(scenario, options):
     folder = tempfile.mkdtemp(prefix="flo-power-", dir="/tmp")
     bad = 0
     try:
-        power = Power(options, folder, scenario)
+        power = (Service if scenario == "controller" else Power)(
+            options, folder, scenario)
         if "resume" in scenario:
             points = kill_points(power.record("whole")[0], options)
             recordings = []
@@ -432,12 +445,14 @@ def main():
         os.path.dirname(options.bin), "tests"))
     options.slots = os.path.join(tests, "crash_slots")
     options.keep = False
-    for name in RECORDED:
-        if not os.path.exists(os.path.join(options.bin, name)):
+    there = [os.path.join(options.bin, name) for name in RECORDED
+             if os.path.exists(os.path.join(options.bin, name))]
+    for name in {"all": RECORDED, "controller": RECORDED[2:]}.get(
+            options.scenario, RECORDED[:2]):
+        if os.path.join(options.bin, name) not in there:
             print("skipped, there is no %s" % name)
             return 77
-    unseen = unrecorded(os.path.join(tests, "librecord.so"), [
-        os.path.join(options.bin, name) for name in RECORDED])
+    unseen = unrecorded(os.path.join(tests, "librecord.so"), there)
     if unseen:
         sys.exit("record.c has no wrapper for a call that changes a disk: " +
                  ", ".join(unseen))
