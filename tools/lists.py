@@ -26,6 +26,7 @@ AT_REST = {
     "tests/crash/disk.py": "a disk whose programs have ended",
     "tests/crash/pairs.py": "a disk whose programs have ended",
     "tests/crash/power.py": "a disk whose programs have ended",
+    "tests/crash/shows.py": "a disk whose programs have ended",
     "tests/crash/sweep.py": "a disk whose programs have ended",
     "tests/lanes/coverage.py": "reports that are written",
     "tests/lanes/model_damage.py": "models of the repository",

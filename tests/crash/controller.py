@@ -5,9 +5,12 @@ after the other.  The answer to each is a promise from then on; a change that is
 under way leaves its subject as it was, or as it will be.  Each state that a cut may
 leave (disk.py) is started: the controller becomes ready, its audit is whole, it
 takes a new change, and each promise holds."""
+import http.client
+import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 
 import controller_parts as parts
@@ -16,6 +19,7 @@ from disk import Recording, build
 from waits import HANG_S
 
 HOME = "data"
+KILLED_AT = 40  # syncs: behind those of its start
 
 
 class Changes(Recording):
@@ -129,6 +133,7 @@ class Service:
         yield "viewer", self.lets_in
         yield "viewer", self.shuts_out
         yield "webhook", lambda: self.calls("https://127.0.0.1:9/x")
+        yield "trust", self.makes_order_key
         yield "trust", self.changes_order_key
         yield "ca", self.changes_authority
         yield "backup", self.backs_up
@@ -136,6 +141,8 @@ class Service:
         yield "stop", lambda: one.stop() or (lambda _: None)
         yield "token", self.starts
         yield "group", lambda: self.names_group("two")
+        yield "stop", lambda: one.stop() or (lambda _: None)
+        yield "left", self.is_killed
 
     def starts(self):
         self.one.start()
@@ -199,6 +206,27 @@ class Service:
             assert name in one.names("/v1/groups"), "group %s is gone" % name
         return check
 
+    def is_killed(self):
+        """Before a sync: what the next start shows of its commits is a promise,
+        too."""
+        os.environ["FLO_RECORD_KILL"] = "flotilla-controller:%d" % KILLED_AT
+        self.one.start()
+        try:
+            for number in itertools.count():
+                self.one.change("POST", "/v1/groups", {"name": "k%d" % number})
+        except (OSError, http.client.HTTPException):
+            del os.environ["FLO_RECORD_KILL"]
+        assert self.one.process.wait(HANG_S) == -signal.SIGKILL
+        self.one.end()
+        self.one.start()
+        names = set(self.one.names("/v1/groups"))
+        assert "k%d" % number in names, "its commit was not written"
+
+        def check(one):
+            found = set(one.names("/v1/groups"))
+            assert found >= names, "groups are gone: %s" % (names - found)
+        return check
+
     def rolls_out(self):
         self.rollout = "/v1/rollouts/" + parts.start(self.one, "tiny@1")["id"]
         return lambda one: one.get(self.rollout)
@@ -233,14 +261,24 @@ class Service:
             assert url in one.names("/v1/webhooks"), "a webhook is gone"
         return check
 
+    def makes_order_key(self):
+        """A person signs a statement that names it, perhaps days later."""
+        self.fresh = self.one.change("POST", "/v1/trust/order-keys")
+        number = self.number(self.one)
+
+        def check(one):
+            assert self.number(one) >= number, "statement %d is gone" % number
+            assert one.change("POST", "/v1/trust/order-keys") == self.fresh, \
+                "the key that may be signed by now is gone"
+        return check
+
     def changes_order_key(self):
-        fresh = self.one.change("POST", "/v1/trust/order-keys")
         held = self.one.get("/v1/trust").json
         body = json.loads(parts.body_of(json.dumps(held)))
         body["number"] += 1
         body["epoch"] += 1
         body["keys"] = [key for key in body["keys"] if key["role"] != "order"]
-        body["keys"].append({"pem": fresh["pem"], "role": "order"})
+        body["keys"].append({"pem": self.fresh["pem"], "role": "order"})
         self.one.change("POST", "/v1/trust/statements",
                         parts.sign(body, self.one.root, parts.TRUST))
 

@@ -23,13 +23,13 @@ import struct
 import subprocess
 
 (OPEN, NAMELESS, WRITE, CUT, GROW, SYNC, LINK, RENAME, UNLINK, MKDIR, SYMLINK,
- LOST) = range(12)
+ MODE, LOST) = range(13)
 WORDS = ("open nameless write cut grow sync link rename unlink mkdir symlink "
-         "lost").split()
+         "mode lost").split()
 HEAD = struct.Struct("<IIQQQQIIQ")
 MAGIC = 0x44524c46
 DATA = (WRITE, CUT, GROW)
-NAMES = (OPEN, LINK, RENAME, UNLINK, MKDIR, SYMLINK)
+NAMES = (OPEN, LINK, RENAME, UNLINK, MKDIR, SYMLINK, MODE)  # in a journal's order
 MODELS = ["strict", "journal"]
 TORN, ZEROS = 1, 2  # what a cut made of a write
 TOP = 0  # the thing that is the folder itself
@@ -41,7 +41,7 @@ CHANGES = re.compile(
     r"(__)?(open|openat|creat|(sym)?link(at)?|mknod(at)?|mkfifo(at)?|mkdir(at)?|"
     r"mkdtemp|mko?stemps?|tmpfile|rename(at)?2?|unlink(at)?|rmdir|remove|fopen|"
     r"freopen|fdopen|p?write(v2?)?|pwritev2?|f?truncate|(posix_)?fallocate|"
-    r"copy_file_range|sendfile|splice|vmsplice|tee|mmap|msync|v?dprintf|"
+    r"f?chmod(at)?|copy_file_range|sendfile|splice|vmsplice|tee|mmap|msync|v?dprintf|"
     r"fsync|fdatasync|sync|syncfs|sync_file_range|syscall|aio_write|ioctl)"
     r"(64)?(_2|_chk)?")
 # Those that are not followed: why nothing is missed.
@@ -77,6 +77,18 @@ def unrecorded(record, programs):
                   name not in UNFOLLOWED)
 
 
+def function_of(site, folder):
+    """Who asks for a sync, from "PROGRAM+OFFSET"; the same when that is unknown."""
+    name, _, offset = site.partition("+")
+    path = os.path.join(folder, name)
+    text = subprocess.run(["nm", "-n", path], check=False, text=True,
+                          stdout=subprocess.PIPE).stdout if os.path.exists(path) else ""
+    found = [line.split() for line in text.splitlines()]
+    before = [words[2] for words in found if len(words) == 3 and
+              words[1] in "tT" and int(words[0], 16) <= int(offset, 16)]
+    return before[-1] if before else site
+
+
 class Op:
     __slots__ = ("index", "kind", "thing", "places", "path", "to", "at", "data",
                  "site", "label")
@@ -89,13 +101,15 @@ class Op:
 class Recording:
     """The beginning, all of it on the disk, and what was done from there."""
 
-    def __init__(self, root, home):
+    def __init__(self, root, home, has_modes=False):
         self.root = root
+        self.has_modes = has_modes
         self.home = home   # the folder in it that the programs are given
         self.names = {}    # (folder, word) -> thing, at the beginning
         self.folders = {TOP}
         self.texts = {}    # thing, a symbolic link -> where to
         self.bytes = {}    # thing -> bytes at the beginning
+        self.modes = {}    # thing -> mode at the beginning
         self.ops = []
         self.marks = []    # indices: what was reported done by then
         self.killed = -1   # index of the first change behind a kill
@@ -118,6 +132,7 @@ class Recording:
             self.texts[thing] = os.readlink(whole)
             return
         self.numbers[os.stat(whole).st_ino] = thing
+        self.modes[thing] = os.stat(whole).st_mode & 0o7777
         if os.path.isdir(whole):
             places[whole] = thing
             self.folders.add(thing)
@@ -217,7 +232,12 @@ class Recording:
     def take(self, kind, inode, first, second, offset, data):
         thing = self.numbers.get(inode)
         if kind == NAMELESS:
-            self.numbers[inode] = self.thing()
+            thing = self.numbers[inode] = self.thing()
+            self.modes[thing] = second[0]
+        elif kind == MODE:
+            thing = thing if inode else self.live.get(self.place(*first))
+            if self.has_modes and thing is not None:
+                self.add(MODE, thing, at=offset)
         elif kind in DATA and thing is not None:
             self.add(kind, thing, at=offset, data=data)
         elif kind == SYNC and thing is not None:
@@ -227,7 +247,7 @@ class Recording:
             raise RuntimeError("%s writes %s, and record.c cannot follow" %
                                (first[1], self.name_of(thing)))
         elif kind == OPEN:
-            self.take_open(inode, self.place(*first), bool(offset))
+            self.take_open(inode, self.place(*first), bool(offset), second[0])
         elif kind in NAMES:
             self.take_name(kind, thing, self.place(*first), first, second)
 
@@ -246,7 +266,7 @@ class Recording:
             parts[-1] = ".upload-<random>"
         return re.sub(r"\b[0-9a-f]{8,}\b", "<hex>", "/".join(parts))
 
-    def take_open(self, inode, place, is_folder):
+    def take_open(self, inode, place, is_folder, mode):
         if place is None:
             return
         thing = self.live.get(place)
@@ -258,6 +278,7 @@ class Recording:
             raise RuntimeError("nobody made %s" % self.path_of(place))
         elif thing is None:
             thing = self.numbers[inode] = self.live[place] = self.thing()
+            self.modes[thing] = mode
             self.add(OPEN, thing, (place,))
 
     def take_name(self, kind, thing, place, first, second):
@@ -333,6 +354,7 @@ class Disk:
         self.is_journal = model == "journal"
         self.ops = [op for op in recording.ops if op.index not in left_out]
         self.made = recording.promises(self.ops)
+        self.things = {}   # path -> thing, of the last tree
 
     def promises(self, position):
         """What must be there when the power goes behind this operation."""
@@ -429,12 +451,13 @@ class Disk:
                 steps[op.thing].append(op)
             elif op.kind == UNLINK:
                 names.pop(op.places[0], None)
-            else:
+            elif op.kind != MODE:
                 if op.kind == RENAME and names.get(op.places[0]) == op.thing:
                     del names[op.places[0]]
                 names[op.places[-1]] = op.thing
         files, folders, links = {}, [], {}
-        for path, thing in paths_of(names, recording.folders).items():
+        self.things = paths_of(names, recording.folders)
+        for path, thing in self.things.items():
             if thing in recording.folders:
                 folders.append(path)
             elif thing in recording.texts:
@@ -443,6 +466,12 @@ class Disk:
                 files[path] = (thing, tuple((op.index, spoilt.get(op.index, 0))
                                             for op in steps[thing]))
         return files, sorted(folders), links
+
+    def modes(self, applied):
+        """thing -> mode, where one is known."""
+        changed = {op.thing: op.at for op in self.ops
+                   if op.kind == MODE and op.index in applied}
+        return {**self.recording.modes, **changed}
 
     def contents(self, thing, steps):
         data = bytearray(self.recording.bytes.get(thing, b""))
@@ -463,17 +492,26 @@ class Disk:
 
 
 def build(disk, applied, spoilt, root):
-    """That state, in a folder."""
+    """That state, in a folder; all names of a file are names of one."""
     files, folders, links = disk.tree(applied, spoilt)
+    modes = disk.modes(applied) if disk.recording.has_modes else {}
+    named = {}
     os.mkdir(root)
     for path in folders:
         os.mkdir(os.path.join(root, path), 0o700)
     for path, text in links.items():
         os.symlink(text, os.path.join(root, path))
     for path, key in files.items():
-        with open(os.path.join(root, path), "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
+        whole = os.path.join(root, path)
+        if key[0] in named:
+            os.link(named[key[0]], whole)
+            continue
+        named[key[0]] = whole
+        with open(whole, "wb") as file:
             file.write(disk.contents(*key))
+        os.chmod(whole, modes.get(key[0], 0o600))
+    for path in folders:
+        os.chmod(os.path.join(root, path), modes.get(disk.things[path], 0o700))
 
 
 def is_new(thing, recording):
@@ -482,7 +520,9 @@ def is_new(thing, recording):
 
 
 def is_synced(op, sync, recording):
-    """Bytes by the sync of their file, names by that of their folder."""
+    """Bytes and modes by the sync of their file, names by that of their folder."""
+    if op.kind == MODE:
+        return op.thing == sync.thing
     if sync.thing not in recording.folders:
         return op.kind in DATA and op.thing == sync.thing
     return op.kind in NAMES and any(here == sync.thing for here, _ in op.places)

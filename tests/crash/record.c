@@ -31,15 +31,29 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum op { OPEN, NAMELESS, WRITE, CUT, GROW, SYNC, LINK, RENAME, UNLINK, MKDIR, SYMLINK, LOST };
+enum op {
+    OPEN,
+    NAMELESS,
+    WRITE,
+    CUT,
+    GROW,
+    SYNC,
+    LINK,
+    RENAME,
+    UNLINK,
+    MKDIR,
+    SYMLINK,
+    MODE,
+    LOST
+};
 
 struct head {
     uint32_t magic;
     uint32_t op;
     uint64_t inode;  /* of the file or folder that it is done to; 0: by name */
     uint64_t folder; /* of the name; 0: the name is a whole path */
-    uint64_t other;  /* of the second name */
-    uint64_t offset; /* of the bytes; the new size; 1: a folder is opened */
+    uint64_t other;  /* of the second name; the mode of a file that is opened */
+    uint64_t offset; /* of the bytes; the new size or mode; 1: a folder is opened */
     uint32_t name_bytes;
     uint32_t other_bytes;
     uint64_t data_bytes;
@@ -234,6 +248,7 @@ static void resized(enum op op, int fd, off_t bytes)
         }                                                                                          \
         return rv;                                                                                 \
     }
+RESIZING(fchmod, MODE, 0, (int fd, mode_t n), (fd, n), (off_t)n)
 RESIZING(ftruncate, CUT, 0, (int fd, off_t n), (fd, n), n)
 RESIZING(ftruncate64, CUT, 0, (int fd, off64_t n), (fd, n), n)
 RESIZING(posix_fallocate, GROW, 0, (int fd, off_t at, off_t n), (fd, at, n), at + n)
@@ -341,6 +356,16 @@ NAMING(unlinkat, UNLINK, (int d, const char *a, int how), (d, a, how), d, a, AT_
 NAMING(mkdir, MKDIR, (const char *a, mode_t how), (a, how), AT_FDCWD, a, AT_FDCWD, NULL)
 NAMING(mkdirat, MKDIR, (int d, const char *a, mode_t how), (d, a, how), d, a, AT_FDCWD, NULL)
 
+int chmod(const char *path, mode_t mode)
+{
+    NEXT(int, (const char *, mode_t), "chmod")
+    int rv = next(path, mode);
+    if (rv == 0 && log_fd >= 0) {
+        put((struct head){.op = MODE, .offset = mode}, path, NULL, NULL);
+    }
+    return rv;
+}
+
 char *mkdtemp(char *path)
 {
     NEXT(char *, (char *), "mkdtemp")
@@ -377,13 +402,15 @@ static void opened(int fd, int dir, const char *path, int flags)
         return;
     }
     if ((flags & O_TMPFILE) == O_TMPFILE) {
-        put((struct head){.op = NAMELESS, .inode = st.st_ino}, NULL, NULL, NULL);
+        put((struct head){.op = NAMELESS, .inode = st.st_ino, .other = st.st_mode & 07777}, NULL,
+            NULL, NULL);
         return;
     }
     if ((flags & O_CREAT) != 0 || S_ISDIR(st.st_mode)) {
         put((struct head){.op = OPEN,
                           .inode = st.st_ino,
                           .folder = folder_of(dir),
+                          .other = st.st_mode & 07777,
                           .offset = S_ISDIR(st.st_mode)},
             path, NULL, NULL);
     }

@@ -90,8 +90,8 @@ static int copy(const struct tree *tree, int blob, const struct flo_asset *asset
     return fsync(fd) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s", asset->name) : 0;
 }
 
-/* A link gives the blob a second name, and its mode to both.  The folder of
- * blobs stays closed.  Returns false when the blob has no other name and its
+/* A link gives the blob a second name, and its mode, which is synced, to both.
+ * The folder of blobs stays closed.  Returns false when the blob has no other name and its
  * old mode. */
 static bool link_blob(const struct tree *tree, int blob, const struct flo_asset *asset)
 {
@@ -101,7 +101,8 @@ static bool link_blob(const struct tree *tree, int blob, const struct flo_asset 
     if (linkat(tree->store->blobs_fd, name, tree->fd, asset->name, 0) < 0) {
         return false;
     }
-    return open_up(tree, blob, asset->name, NULL) == 0 || unlinkat(tree->fd, asset->name, 0) < 0;
+    return (open_up(tree, blob, asset->name, NULL) == 0 && fsync(blob) == 0) ||
+           unlinkat(tree->fd, asset->name, 0) < 0;
 }
 
 static int blob_open(const struct tree *tree, const struct flo_asset *asset, int *fd,

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -155,6 +156,7 @@ void flo_store_assets_sweep(int folder, const char (*models)[FLO_NAME_MAX + 1], 
 
 int flo_store_assets_open(const char *path, int *fd, struct flo_err *err)
 {
+    char above[PATH_MAX];
     struct stat st;
     bool is_made = mkdir(path, 0700) == 0;
     FLO_CLEANUP(flo_fd_cleanup)
@@ -162,6 +164,11 @@ int flo_store_assets_open(const char *path, int *fd, struct flo_err *err)
 
     if (opened < 0 || (is_made && fchmod(opened, 0750) < 0) || fstat(opened, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    }
+    /* A folder above that may not be read cannot be synced. */
+    if (is_made && flo_path_join(above, sizeof(above), path, "..") &&
+        flo_dir_sync(above, err) == FLO_E_IO_WRITE) {
+        return FLO_E_IO_WRITE;
     }
     if (st.st_uid != geteuid() || (st.st_mode & 022) != 0) {
         flo_fail(err, FLO_E_CFG_PERM,
