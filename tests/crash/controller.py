@@ -15,7 +15,7 @@ import subprocess
 
 import controller_parts as parts
 import sets
-from disk import Recording, build
+from disk import Recording
 from waits import HANG_S
 
 HOME = "data"
@@ -25,8 +25,8 @@ KILLED_AT = 40  # syncs: behind those of its start
 class Changes(Recording):
     """What was done to the controller's folder, and what was promised when."""
 
-    def __init__(self, root):
-        super().__init__(root, HOME)
+    def __init__(self, root, home):
+        super().__init__(root, home)
         self.steps = []  # (first change, last change, subject, check)
 
     def agreed(self, begin, subject, check):
@@ -44,6 +44,18 @@ class Changes(Recording):
                     held.pop(subject, None)
             made.append(tuple(sorted(held.values())))
         return made
+
+    def windows(self, index):
+        """Where a missing sync shows: behind the answer, and right away."""
+        ends = [end for begin, end, _, _ in self.steps if begin <= index <= end]
+        return [(end, end + 3) for end in ends] + [(index, index + 10)]
+
+    def check(self, number, one):
+        _, _, subject, check = self.steps[number]
+        try:
+            check(one)
+        except AssertionError as error:
+            raise AssertionError("%s: %s" % (subject, error)) from error
 
 
 class Program(parts.Controller):
@@ -91,7 +103,7 @@ class Service:
         os.mkdir(root)
         log = os.path.join(self.folder, name + ".log")
         open(log, "wb").close()
-        recording = Changes(root)
+        recording = Changes(root, HOME)
         self.one.dir = os.path.join(root, HOME)
         self.backup = os.path.join(root, "backup")
         before = dict(os.environ)
@@ -111,11 +123,7 @@ class Service:
         shutil.rmtree(root)
         return recording, 0
 
-    @staticmethod
-    def windows(recording, index):
-        """Where a missing sync shows: behind the answer, and right away."""
-        ends = [end for begin, end, _, _ in recording.steps if begin <= index <= end]
-        return [(end, end + 3) for end in ends] + [(index, index + 10)]
+    windows = staticmethod(Changes.windows)
 
     # -- what is asked of it, and how it is seen again
 
@@ -316,34 +324,23 @@ class Service:
     # -- a state
 
     def try_state(self, disk, state, _starts):
-        position, why, applied, spoilt = state
-        root = os.path.join(self.folder, "shown")
-        shutil.rmtree(root, ignore_errors=True)
-        build(disk, applied, spoilt, root)
+        root = disk.shown(state, os.path.join(self.folder, "shown"))
         self.one.dir = os.path.join(root, HOME)
         faults = []
         try:
             self.one.start()
             assert self.one.get("/v1/audit/verify").json["ok"], "audit"
             self.one.change("POST", "/v1/groups", {"name": "after"})
-            for number in disk.promises(position):
-                self.check(disk.recording.steps[number])
+            for number in disk.promises(state[0]):
+                disk.recording.check(number, self.one)
         except (AssertionError, RuntimeError, OSError, LookupError,
                 ValueError) as error:
-            faults = ["behind %s, %s: %s" % (
-                disk.ops[position], why, str(error)[-600:])]
+            faults = [disk.fault(state, error)]
         try:
             self.one.end()
         except AssertionError as error:
             faults.append("it ended with an error: %s" % str(error)[-300:])
         return faults
-
-    def check(self, step):
-        _, _, subject, check = step
-        try:
-            check(self.one)
-        except AssertionError as error:
-            raise AssertionError("%s: %s" % (subject, error)) from error
 
 
 def contents_of(folder):

@@ -19,6 +19,7 @@ import collections
 import os
 import random
 import re
+import shutil
 import struct
 import subprocess
 
@@ -473,6 +474,34 @@ class Disk:
                    if op.kind == MODE and op.index in applied}
         return {**self.recording.modes, **changed}
 
+    def shown(self, state, root):
+        """That state, in a folder; all names of a file are names of one."""
+        _, _, applied, spoilt = state
+        shutil.rmtree(root, ignore_errors=True)
+        files, folders, links = self.tree(applied, spoilt)
+        modes = self.modes(applied) if self.recording.has_modes else {}
+        named = {}
+        os.mkdir(root)
+        for path in folders:
+            os.mkdir(os.path.join(root, path), 0o700)
+        for path, text in links.items():
+            os.symlink(text, os.path.join(root, path))
+        for path, key in files.items():
+            whole = os.path.join(root, path)
+            if key[0] in named:
+                os.link(named[key[0]], whole)
+                continue
+            named[key[0]] = whole
+            with open(whole, "wb") as file:
+                file.write(self.contents(*key))
+            os.chmod(whole, modes.get(key[0], 0o600))
+        for path in folders:
+            os.chmod(os.path.join(root, path), modes.get(self.things[path], 0o700))
+        return root
+
+    def fault(self, state, what):
+        return "behind %s, %s: %s" % (self.ops[state[0]], state[1], str(what)[-600:])
+
     def contents(self, thing, steps):
         data = bytearray(self.recording.bytes.get(thing, b""))
         for index, how in steps:
@@ -489,29 +518,6 @@ class Disk:
                 del data[op.at:]
                 data.extend(bytes(op.at - len(data)))
         return bytes(data)
-
-
-def build(disk, applied, spoilt, root):
-    """That state, in a folder; all names of a file are names of one."""
-    files, folders, links = disk.tree(applied, spoilt)
-    modes = disk.modes(applied) if disk.recording.has_modes else {}
-    named = {}
-    os.mkdir(root)
-    for path in folders:
-        os.mkdir(os.path.join(root, path), 0o700)
-    for path, text in links.items():
-        os.symlink(text, os.path.join(root, path))
-    for path, key in files.items():
-        whole = os.path.join(root, path)
-        if key[0] in named:
-            os.link(named[key[0]], whole)
-            continue
-        named[key[0]] = whole
-        with open(whole, "wb") as file:
-            file.write(disk.contents(*key))
-        os.chmod(whole, modes.get(key[0], 0o600))
-    for path in folders:
-        os.chmod(os.path.join(root, path), modes.get(disk.things[path], 0o700))
 
 
 def is_new(thing, recording):

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 
 from assets import closed, files_of, shown
-from disk import Recording, build
+from disk import Recording
 from waits import HANG_S
 
 SHOWN = [1, 2, 1]
@@ -51,11 +51,8 @@ class Shows:
         return [(index, index + 25), (ends[0], ends[0] + 3)]
 
     def try_state(self, disk, state, _starts):
-        position, why, applied, spoilt = state
-        root = os.path.join(self.folder, "shown")
-        shutil.rmtree(root, ignore_errors=True)
-        build(disk, applied, spoilt, root)
-        done = disk.promises(position)
+        root = disk.shown(state, os.path.join(self.folder, "shown"))
+        done = disk.promises(state[0])
         try:
             self.look(root, done)
             self.show(root, SHOWN[min(done, len(SHOWN) - 1)])
@@ -64,8 +61,7 @@ class Shows:
             assert len(left) == 2 and left[1] == "tiny", left
             closed(os.path.join(root, "state"))
         except (AssertionError, OSError, subprocess.CalledProcessError) as error:
-            said = getattr(error, "stderr", None) or error
-            return ["behind %s, %s: %s" % (disk.ops[position], why, said)]
+            return [disk.fault(state, getattr(error, "stderr", None) or error)]
         return []
 
     @staticmethod

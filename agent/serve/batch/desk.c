@@ -300,7 +300,7 @@ static int delete_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, s
     }
     flo_buf_printf(&ask->out, "{\"id\":\"%s\",\"object\":\"file\",\"deleted\":true}", file->id);
     flo_batch_store_remove(&desk->store, file);
-    return 0;
+    return flo_dir_sync(desk->store.folder, err);
 }
 
 /* ---- batches ---- */
