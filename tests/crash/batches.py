@@ -16,6 +16,7 @@ HOME = "batches"
 class Batches:
     """The scenario `batches`, as the lane plays it."""
     always_starts = True
+    is_slow = False
     windows_max = 8
 
     def __init__(self, options, folder, _scenario):

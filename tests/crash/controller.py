@@ -23,7 +23,7 @@ KILLED_AT = 40  # syncs: behind those of its start
 
 
 class Changes(Recording):
-    """What was done to the controller's folder, and what was promised when."""
+    """Changes of a folder, and what was promised when."""
 
     def __init__(self, root, home):
         super().__init__(root, home)
@@ -88,6 +88,7 @@ class Program(parts.Controller):
 
 class Service:
     """The scenario `controller`, as the lane plays it."""
+    is_slow = True
     always_starts = True  # there is no other way to see what a state is worth
     windows_max = 8
 

@@ -308,7 +308,7 @@ class Recording:
             self.add(kind, thing, (place,))
 
     def take_move(self, kind, place, to, first, second):
-        """A name that becomes another one, or gets another one beside it."""
+        """A file gets a new name, in the place of its old one or in addition."""
         thing = self.live.get(place)
         if to is None and thing is None:
             return
@@ -358,7 +358,7 @@ class Disk:
         self.things = {}   # path -> thing, of the last tree
 
     def promises(self, position):
-        """What must be there when the power goes behind this operation."""
+        """Facts that must be there when the power goes behind this operation."""
         return self.made[position]
 
     def points(self, begin=0):

@@ -44,9 +44,9 @@ from waits import moment
 
 RECORDED = ["flotilla-agent", "flotilla-updater", "flotilla-controller"]
 SCENARIOS = ["update", "first", "resume", "bundle", "bundle-resume",
-             "controller", "assets", "batches"]
+             "controller", "assets", "batches", "pairs"]
 ELSEWHERE = {"controller": ("controller", "Service"), "assets": ("shows", "Shows"),
-             "batches": ("batches", "Batches")}
+             "batches": ("batches", "Batches"), "pairs": ("shows", "Renews")}
 GROUPS = {"all": SCENARIOS, "worker": SCENARIOS[:3], "agent": SCENARIOS[3:5],
           **{scenario: [scenario] for scenario in SCENARIOS}}
 STATE = "device"  # the state directory, in a folder that is on the disk
@@ -82,7 +82,7 @@ NEEDED = {"pki/ca.pem"}  # in spite of these
 
 
 class Device(Recording):
-    """What was done to the state directory of a device."""
+    """Changes of the state directory of a device."""
 
     def __init__(self, root):
         super().__init__(root, STATE)
@@ -110,7 +110,7 @@ class Device(Recording):
 
 
 class Power(sweep.Sweep):
-    always_starts = False
+    always_starts = is_slow = False
     windows_max = None
 
     def __init__(self, options, folder, scenario):
@@ -371,7 +371,7 @@ def prove(power, recordings, options):
         for key, left_out in sync_groups(recording, begin).items():
             fault = key in missed and is_caught(
                 power, recording, begin, left_out, options,
-                options.tries if power.always_starts else None, "strict")
+                options.tries if power.is_slow else None, "strict")
             if fault:
                 caught[key] = fault
                 del missed[key]
@@ -464,10 +464,11 @@ def main():
         os.path.dirname(options.bin), "tests"))
     options.slots = os.path.join(tests, "crash_slots")
     options.assets = os.path.join(tests, "crash_assets")
+    options.pairs = os.path.join(tests, "crash_pairs")
     options.keep = False
     there = [os.path.join(options.bin, name) for name in RECORDED
              if os.path.exists(os.path.join(options.bin, name))]
-    for name in {"all": RECORDED, "controller": RECORDED[2:], "assets": []}.get(
+    for name in {"all": RECORDED, "controller": RECORDED[2:], "assets": [], "pairs": []}.get(
             options.scenario, RECORDED[:2]):
         if os.path.join(options.bin, name) not in there:
             print("skipped, there is no %s" % name)

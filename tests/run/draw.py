@@ -50,8 +50,9 @@ LANES = {
     "armhf": ("lane_armhf",),
     "options": ("lane_options",),
     "faults": ("lane_mutants", "lane_drawn", "lane_coverage", "power_worker", "power_agent",
-               "power_controller", "power_assets", "power_batches", "sweep_pairs",
-               "sweep_worker", "sweep_agent-bundle", "sweep_assets_yes", "sweep_assets_no"),
+               "power_controller", "power_assets", "power_batches", "power_pairs",
+               "sweep_pairs", "sweep_worker", "sweep_agent-bundle", "sweep_assets_yes",
+               "sweep_assets_no"),
 }
 ALWAYS = ("lane_asan", "lane_fuzz")  # in each run of `make lanes`
 ONE, SEED = "one", "seed"  # shares: one part; a seed alone

@@ -38,7 +38,7 @@ static int check_bytes(int fd, const struct flo_asset *asset, struct flo_err *er
                           asset->name);
 }
 
-/* Lets the folder's group read the file, and nobody else. */
+/* Lets the folder's group read the file, and nobody else, and syncs it. */
 static int open_up(const struct tree *tree, int fd, const char *name, struct flo_err *err)
 {
     struct stat st;
@@ -50,7 +50,9 @@ static int open_up(const struct tree *tree, int fd, const char *name, struct flo
         return flo_err_fix(err, "give the folder the group of the agent's service, or set its "
                                 "setgid bit (chmod g+s)");
     }
-    return fchmod(fd, FILE_MODE) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "mode of %s", name) : 0;
+    return fchmod(fd, FILE_MODE) < 0 || fsync(fd) < 0
+               ? flo_fail_errno(err, FLO_E_IO_WRITE, "mode of %s", name)
+               : 0;
 }
 
 static int copy_bytes(int from, int to, uint64_t bytes, struct flo_err *err)
@@ -86,12 +88,11 @@ static int copy(const struct tree *tree, int blob, const struct flo_asset *asset
     }
     FLO_TRY(copy_bytes(blob, fd, asset->bytes, err));
     FLO_TRY(check_bytes(fd, asset, err));
-    FLO_TRY(open_up(tree, fd, asset->name, err));
-    return fsync(fd) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s", asset->name) : 0;
+    return open_up(tree, fd, asset->name, err);
 }
 
-/* A link gives the blob a second name, and its mode, which is synced, to both.
- * The folder of blobs stays closed.  Returns false when the blob has no other name and its
+/* A link gives the blob a second name, and its mode to both.  The folder of
+ * blobs stays closed.  Returns false when the blob has no other name and its
  * old mode. */
 static bool link_blob(const struct tree *tree, int blob, const struct flo_asset *asset)
 {
@@ -101,8 +102,7 @@ static bool link_blob(const struct tree *tree, int blob, const struct flo_asset 
     if (linkat(tree->store->blobs_fd, name, tree->fd, asset->name, 0) < 0) {
         return false;
     }
-    return (open_up(tree, blob, asset->name, NULL) == 0 && fsync(blob) == 0) ||
-           unlinkat(tree->fd, asset->name, 0) < 0;
+    return open_up(tree, blob, asset->name, NULL) == 0 || unlinkat(tree->fd, asset->name, 0) < 0;
 }
 
 static int blob_open(const struct tree *tree, const struct flo_asset *asset, int *fd,

@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -92,11 +91,7 @@ static void remove_trees(int folder, bool (*is_kept)(const void *context, const 
             flo_store_folder_remove(folder, entry->d_name);
         }
     }
-    if (dir != NULL) {
-        closedir(dir);
-    } else if (fd >= 0) {
-        close(fd);
-    }
+    (void)(dir != NULL ? closedir(dir) : close(fd));
 }
 
 struct pair {
@@ -156,7 +151,6 @@ void flo_store_assets_sweep(int folder, const char (*models)[FLO_NAME_MAX + 1], 
 
 int flo_store_assets_open(const char *path, int *fd, struct flo_err *err)
 {
-    char above[PATH_MAX];
     struct stat st;
     bool is_made = mkdir(path, 0700) == 0;
     FLO_CLEANUP(flo_fd_cleanup)
@@ -165,11 +159,10 @@ int flo_store_assets_open(const char *path, int *fd, struct flo_err *err)
     if (opened < 0 || (is_made && fchmod(opened, 0750) < 0) || fstat(opened, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
     }
-    /* A folder above that may not be read cannot be synced. */
-    if (is_made && flo_path_join(above, sizeof(above), path, "..") &&
-        flo_dir_sync(above, err) == FLO_E_IO_WRITE) {
-        return FLO_E_IO_WRITE;
-    }
+    /* A folder above that nobody may read cannot be synced. */
+    FLO_CLEANUP(flo_fd_cleanup)
+    int above = is_made ? openat(opened, "..", O_RDONLY | O_CLOEXEC) : -1;
+    FLO_TRY(above < 0 ? 0 : flo_store_sync_dir(above, path, err));
     if (st.st_uid != geteuid() || (st.st_mode & 022) != 0) {
         flo_fail(err, FLO_E_CFG_PERM,
                  "%s: owner %u, mode %04o; only the agent's user %u may write it", path,
