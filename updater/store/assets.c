@@ -159,7 +159,6 @@ int flo_store_assets_open(const char *path, int *fd, struct flo_err *err)
     if (opened < 0 || (is_made && fchmod(opened, 0750) < 0) || fstat(opened, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
     }
-    /* A folder above that nobody may read cannot be synced. */
     FLO_CLEANUP(flo_fd_cleanup)
     int above = is_made ? openat(opened, "..", O_RDONLY | O_CLOEXEC) : -1;
     FLO_TRY(above < 0 ? 0 : flo_store_sync_dir(above, path, err));
