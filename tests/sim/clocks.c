@@ -106,9 +106,10 @@ static void step(struct sim_device *device)
               flo_execution_word(play.steps[device->index].in));
 }
 
-void sim_clocks_look(struct sim_device *device, const struct flo_agent *agent)
+/* Is an update in the state in which the clock steps? */
+static void look(struct sim_device *device, const struct flo_agent *agent)
 {
-    for (uint32_t i = 0; sim->plays_clocks && i < SIM_MODELS_MAX; i++) {
+    for (uint32_t i = 0; i < SIM_MODELS_MAX; i++) {
         enum flo_execution *was = &play.steps[device->index].now[i];
         const struct flo_agent_execution *execution = &agent->models[i].execution;
         enum flo_execution now = execution->id[0] == '\0' ? FLO_EXECUTION_QUEUED : execution->state;
@@ -213,6 +214,7 @@ void sim_clocks_plan(void)
     memset(&play, 0, sizeof(play));
     sim->end_ms = SETTLED_MS + BEATS_MS;
     sim_clocks_certify();
+    sim->look = look;
     for (uint32_t i = 0; i < sim->device_count; i++) {
         plan_device(&sim->devices[i], &random);
     }

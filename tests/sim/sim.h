@@ -247,6 +247,7 @@ struct flo_mqtt {
     struct flo_mqtt_handlers handlers;
     struct sim_client *client; /* NULL: it is closed */
 };
+struct flo_agent;
 struct flo_shell;
 struct flo_http_answer;
 struct sim_device {
@@ -410,9 +411,6 @@ void sim_clocks_end(void);
 /* The controller makes its certificate, by its clock; would a device take it? */
 void sim_clocks_certify(void);
 bool sim_clocks_trust(const struct sim_device *device);
-/* After each step of the core: is an update in the state in which the clock steps? */
-struct flo_agent;
-void sim_clocks_look(struct sim_device *device, const struct flo_agent *agent);
 
 /* ---- rules ---- */
 
@@ -487,6 +485,8 @@ struct sim_world {
     uint64_t end_ms;                      /* of them */
     uint32_t days;                        /* that it plays; 0: minutes, as the seed says */
     bool plays_clocks;                    /* clocks.c */
+    /* After each step of a core.  Or NULL. */
+    void (*look)(struct sim_device *device, const struct flo_agent *agent);
     uint64_t peer_from_ms, peer_until_ms; /* of the controller's certificate then */
     uint64_t newest_ms;                   /* interval of newest statements; 0: none goes out */
     uint64_t words, alarms;               /* statements that reached devices; devices that told */

@@ -134,7 +134,9 @@ int __wrap_flo_agent_step(struct flo_agent *agent, const struct flo_agent_event 
     int rv = __real_flo_agent_step(agent, event, actions);
 
     sim->steps++;
-    sim_clocks_look((struct sim_device *)(uintptr_t)sim->actor, agent);
+    if (sim->look != NULL) {
+        sim->look((struct sim_device *)(uintptr_t)sim->actor, agent);
+    }
     return rv;
 }
 
