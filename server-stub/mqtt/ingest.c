@@ -121,13 +121,9 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    const char *boot;
-    const char *type;
+    const char *boot, *type;
     const char *id = json_string_value(json_object_get(message->json, "execution"));
-    uint64_t seq;
-    uint64_t at_ms;
-    uint64_t from;
-    uint64_t last;
+    uint64_t seq, at_ms, from, last;
     bool is_new = false;
 
     if (flo_clock_is_leapt(controller)) {

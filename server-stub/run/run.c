@@ -294,20 +294,16 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
     static const struct timeval pause = {.tv_usec = PRUNE_PAUSE_MS * 1000};
     struct flo_run *run = context;
     struct flo_err err = {0};
-    bool more = false;
 
     (void)fd, (void)what;
-    if (run->orders_from != FLO_FLEET_ALL && !flo_clock_is_leapt(run->controller)) {
-        if (flo_fleet_order_prune(run->controller->store, flo_wall_ms(), &run->orders_from, &err) <
-            0) {
-            flo_log_err(FLO_LOG_ERROR, "store", &err);
-            /* The pass ends after an error; the next one, in an hour,
-             * continues. */
-            run->orders_from = FLO_FLEET_ALL;
-        }
-        more = more || run->orders_from != FLO_FLEET_ALL;
+    if (run->orders_from == FLO_FLEET_ALL || flo_clock_is_leapt(run->controller)) {
+        return;
     }
-    if (more) {
+    if (flo_fleet_order_prune(run->controller->store, flo_wall_ms(), &run->orders_from, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
+        run->orders_from = FLO_FLEET_ALL; /* the next pass, in an hour, continues */
+    }
+    if (run->orders_from != FLO_FLEET_ALL) {
         event_add(run->prune, &pause);
     }
 }
