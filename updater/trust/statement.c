@@ -16,17 +16,16 @@
 static int add_once(struct flo_trust *trust, const char *pem, unsigned role, const char *name,
                     struct flo_err *err)
 {
-    struct flo_public_key key;
+    size_t count = trust->count;
 
-    FLO_TRY(flo_public_key_parse(pem, strlen(pem), &key, err));
-    if (flo_trust_find(trust, key.keyid) != NULL) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "key %.16s stands twice; a key has one role",
-                        key.keyid);
+    FLO_TRY(flo_trust_add(trust, pem, role, name, err));
+    if (trust->count == count) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "the key stands twice; a key has one role");
     }
-    if (flo_trust_is_key_revoked(trust, key.keyid)) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "key %.16s is trusted and revoked", key.keyid);
-    }
-    return flo_trust_add(trust, pem, role, name, err);
+    const char *keyid = trust->keys[count].key.keyid;
+    return flo_trust_is_key_revoked(trust, keyid)
+               ? flo_fail(err, FLO_E_META_SCHEMA, "key %.16s is trusted and revoked", keyid)
+               : 0;
 }
 
 static int read_roots(const json_t *body, struct flo_trust *out, struct flo_err *err)
@@ -102,9 +101,6 @@ static int read_revoked(const json_t *body, struct flo_trust *out, struct flo_er
     uint8_t hash[32];
 
     FLO_TRY(flo_json_opt_object(body, "revoked", &revoked, err));
-    if (revoked == NULL) {
-        return 0;
-    }
     FLO_TRY(flo_json_opt_array(revoked, "keys", FLO_TRUST_REVOKED_MAX, &keys, err));
     FLO_TRY(flo_json_opt_array(revoked, "releases", FLO_TRUST_REVOKED_MAX, &releases, err));
     for (size_t i = 0; i < json_array_size(keys); i++) {

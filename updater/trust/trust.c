@@ -255,10 +255,7 @@ int flo_trust_revoke_key(struct flo_trust *trust, const char *keyid, struct flo_
     if (!flo_hex_decode(keyid, hash, sizeof(hash))) {
         return flo_fail(err, FLO_E_USAGE, "key `%.70s`: its id is 64 lower-case hex digits", keyid);
     }
-    if (flo_trust_find(trust, keyid) != NULL) {
-        int rv = flo_trust_drop(trust, keyid, err);
-        FLO_TRY(rv);
-    }
+    FLO_TRY(flo_trust_find(trust, keyid) == NULL ? 0 : flo_trust_drop(trust, keyid, err));
     if (flo_trust_is_key_revoked(trust, keyid)) {
         return 0;
     }

@@ -172,3 +172,20 @@ struct flo_digest publisher_sign(struct publisher *publisher, const struct flo_k
     flo_release_deinit(release);
     return digest;
 }
+
+void publisher_other_s(uint8_t signature[64])
+{
+    /* n of P-256 */
+    static const uint8_t order[32] = {0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00,
+                                      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                      0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84,
+                                      0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
+    uint8_t *s = signature + 32;
+    int borrow = 0;
+
+    for (int i = 31; i >= 0; i--) {
+        int byte = order[i] - s[i] - borrow;
+        borrow = byte < 0;
+        s[i] = (uint8_t)byte;
+    }
+}

@@ -36,4 +36,7 @@ void publisher_path(const struct publisher *publisher, const struct flo_digest *
 void publisher_envelope_path(const struct publisher *publisher, const struct flo_digest *release,
                              char out[256]);
 
+/* Makes the other s of a signature, which verifies as well: n - s. */
+void publisher_other_s(uint8_t signature[64]);
+
 #endif

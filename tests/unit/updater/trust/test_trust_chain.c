@@ -16,6 +16,7 @@
 
 #include "base/host/crypto.h"
 #include "base/host/json.h"
+#include "publisher.h"
 
 enum who { ROOT_A, ROOT_B, ROOT_C, PUBLISHER, ORDER, EMERGENCY, OTHER, WHO };
 
@@ -263,6 +264,53 @@ static void test_a_signature_that_is_broken_spoils_the_rest(void **state)
     flo_trust_free(next);
 }
 
+/* The same statement with its first signature changed: another bit, or the other s. */
+static struct flo_trust *spoilt(struct flo_trust *next, const char *keyid, bool is_other_s, int *rv)
+{
+    FLO_CLEANUP(flo_envelope_deinit) struct flo_envelope envelope = {0};
+    struct flo_buf text = {0};
+    struct flo_trust *out = NULL;
+    size_t i = 0;
+
+    flo_trust_text(next, &text);
+    assert_int_equal(flo_envelope_parse(text.data, text.bytes, FLO_TYPE_TRUST, &envelope, NULL), 0);
+    while (strcmp(envelope.signatures[i].keyid, keyid) != 0) {
+        i++;
+    }
+    if (is_other_s) {
+        publisher_other_s(envelope.signatures[i].signature);
+    } else {
+        envelope.signatures[i].signature[9] ^= 1;
+    }
+    text.bytes = 0;
+    flo_envelope_write(&envelope, &text);
+    *rv = flo_trust_parse(text.data, text.bytes, &out, NULL);
+    flo_buf_deinit(&text);
+    flo_trust_free(next);
+    return out;
+}
+
+static void test_a_root_key_that_goes_signs_as_strictly(void **state)
+{
+    struct world *world = *state;
+    struct flo_trust *held = second(world, "pab");
+
+    for (int is_other_s = 0; is_other_s < 2; is_other_s++) {
+        int rv, wanted = is_other_s ? FLO_E_SIG_FORMAT : FLO_E_SIG_BAD;
+        struct flo_trust *draft = next_of(world, held);
+        assert_int_equal(flo_trust_drop(draft, id_of(world, ROOT_C), &world->err), 0);
+        struct flo_trust *next =
+            spoilt(finish(world, held, draft, "abc"), id_of(world, ROOT_C), is_other_s, &rv);
+        assert_int_equal(rv, 0);
+        assert_int_equal(follows(world, held, next), wanted);
+        flo_trust_free(next);
+        next = spoilt(finish(world, held, next_of(world, held), "abc"), id_of(world, ROOT_C),
+                      is_other_s, &rv);
+        assert_int_equal(rv, wanted);
+    }
+    flo_trust_free(held);
+}
+
 static void test_new_root_keys_need_the_old_and_the_new_ones(void **state)
 {
     struct world *world = *state;
@@ -455,36 +503,48 @@ static void test_a_body_that_breaks_a_rule_is_refused(void **state)
     static const struct {
         const char *from, *to;
         int wanted;
+        const char *said;
     } rows[] = {
-        {"\"v\":1", "\"v\":2", FLO_E_META_SCHEMA},
-        {"\"number\":3", "\"number\":1", FLO_E_META_SCHEMA},
-        {"\"number\":3", "\"number\":-3", FLO_E_META_SCHEMA},
-        {"\"epoch\":1", "\"epoch\":0", FLO_E_META_SCHEMA},
-        {"\"threshold\":2", "\"threshold\":0", FLO_E_META_SCHEMA},
-        {"\"threshold\":2", "\"threshold\":4", FLO_E_META_SCHEMA},
-        {"\"threshold\":2", "\"threshold\":9", FLO_E_META_SCHEMA},
-        {"\"role\":\"order\"", "\"role\":\"root\"", FLO_E_META_SCHEMA},
-        {"\"role\":\"order\"", "\"role\":\"later\"", FLO_E_META_SCHEMA},
-        {"\"role\":\"order\"", "\"role\":7", FLO_E_META_SCHEMA},
-        {"\"fleet\":\"demo\"", "\"fleet\":\"De mo\"", FLO_E_META_NAME},
-        {"\"v\":1", "\"crit_new\":1,\"v\":1", FLO_E_META_SCHEMA},
-        {"BEGIN PUBLIC", "BEGIN PUPLIC", FLO_E_SIG_FORMAT},
-        {"\"floors\":[]", "\"floors\":[{\"model\":\"a\",\"number\":0}]", FLO_E_META_SCHEMA},
+        {"\"v\":1", "\"v\":2", FLO_E_META_SCHEMA, ""},
+        {"\"number\":3", "\"number\":1", FLO_E_META_SCHEMA, ""},
+        {"\"number\":3", "\"number\":-3", FLO_E_META_SCHEMA, ""},
+        {"\"epoch\":1", "\"epoch\":0", FLO_E_META_SCHEMA, ""},
+        {"\"threshold\":2", "\"threshold\":0", FLO_E_META_SCHEMA, ""},
+        {"\"threshold\":2", "\"threshold\":4", FLO_E_META_SCHEMA, ""},
+        {"\"threshold\":2", "\"threshold\":9", FLO_E_META_SCHEMA, ""},
+        {"\"role\":\"order\"", "\"role\":\"root\"", FLO_E_META_SCHEMA, "stand in `root`"},
+        {"\"role\":\"order\"", "\"name\":7,\"role\":\"order\"", FLO_E_META_SCHEMA, ""},
+        {"\"root\":{", "\"rood\":{", FLO_E_META_SCHEMA, "field `root`"},
+        {"\"root\":{\"keys\"", "\"root\":{\"key\"", FLO_E_META_SCHEMA, "field `keys`"},
+        {"\"root\":{\"keys\":[", "\"root\":{\"keys\":[7,", FLO_E_META_SCHEMA, "root.keys[0]"},
+        {"\"pem\"", "\"pen\"", FLO_E_META_SCHEMA, "keys[0]: field `pem`"},
+        {"\"issued_at_ms\":6", "\"issued_at_ms\":\"6\"", FLO_E_META_SCHEMA, ""},
+        {"\"revoked\":{\"keys\":[],\"releases\":[]}", "\"revoked\":7", FLO_E_META_SCHEMA, ""},
+        {"\"keys\":[],\"releases\":[]", "\"keys\":7", FLO_E_META_SCHEMA, ""},
+        {"\"releases\":[]", "\"releases\":7", FLO_E_META_SCHEMA, ""},
+        {"\"role\":\"order\"", "\"role\":\"later\"", FLO_E_META_SCHEMA, ""},
+        {"\"role\":\"order\"", "\"role\":7", FLO_E_META_SCHEMA, ""},
+        {"\"fleet\":\"demo\"", "\"fleet\":\"De mo\"", FLO_E_META_NAME, ""},
+        {"\"v\":1", "\"crit_new\":1,\"v\":1", FLO_E_META_SCHEMA, ""},
+        {"BEGIN PUBLIC", "BEGIN PUPLIC", FLO_E_SIG_FORMAT, ""},
+        {"\"floors\":[]", "\"floors\":[{\"model\":\"a\",\"number\":0}]", FLO_E_META_SCHEMA,
+         "floors[0]"},
         {"\"floors\":[]",
          "\"floors\":[{\"model\":\"a\",\"number\":1},{\"model\":\"a\","
          "\"number\":2}]",
-         FLO_E_META_SCHEMA},
-        {"\"ca\":[]", "\"ca\":[],\"crit_publishers\":{}", FLO_E_META_SCHEMA},
-        {"\"ca\":[]", PUBLISHERS("*", 1), FLO_E_META_SCHEMA},
-        {"\"ca\":[]", PUBLISHERS("*", 2), FLO_E_META_SCHEMA}, /* there is one publisher */
-        {"\"ca\":[]", PUBLISHERS("*", 5), FLO_E_META_SCHEMA},
-        {"\"ca\":[]", PUBLISHERS("", 2), FLO_E_META_SCHEMA},
-        {"\"ca\":[]", PUBLISHERS("a*b", 2), FLO_E_META_SCHEMA},
-        {"\"ca\":[]", PUBLISHERS("a**", 2), FLO_E_META_SCHEMA},
-        {"\"ca\":[]", PUBLISHERS("A*", 2), FLO_E_META_SCHEMA},
-        {"\"releases\":[]", "\"releases\":[\"sha256:00\"]", FLO_E_META_SCHEMA},
-        {"\"keys\":[],\"releases\"", "\"keys\":[\"AB\"],\"releases\"", FLO_E_META_SCHEMA},
-        {"\"ca\":[]", "\"ca\":[\"-----BEGIN CERTIFICATE-----\"]", FLO_E_SIG_FORMAT},
+         FLO_E_META_SCHEMA, ""},
+        {"\"ca\":[]", "\"ca\":[],\"crit_publishers\":{}", FLO_E_META_SCHEMA, ""},
+        {"\"ca\":[]", PUBLISHERS("*", 1), FLO_E_META_SCHEMA, "crit_publishers[0]"},
+        {"\"ca\":[]", PUBLISHERS("*", 2), FLO_E_META_SCHEMA, ""}, /* there is one publisher */
+        {"\"ca\":[]", PUBLISHERS("*", 5), FLO_E_META_SCHEMA, ""},
+        {"\"ca\":[]", PUBLISHERS("", 2), FLO_E_META_SCHEMA, ""},
+        {"\"ca\":[]", PUBLISHERS("a*b", 2), FLO_E_META_SCHEMA, ""},
+        {"\"ca\":[]", PUBLISHERS("a**", 2), FLO_E_META_SCHEMA, ""},
+        {"\"ca\":[]", PUBLISHERS("A*", 2), FLO_E_META_SCHEMA, ""},
+        {"\"releases\":[]", "\"releases\":[\"sha256:00\"]", FLO_E_META_SCHEMA, ""},
+        {"\"keys\":[],\"releases\"", "\"keys\":[\"AB\"],\"releases\"", FLO_E_META_SCHEMA, ""},
+        {"\"ca\":[]", "\"ca\":[\"-----BEGIN CERTIFICATE-----\"]", FLO_E_SIG_FORMAT, "ca[0]"},
+        {"\"ca\":[]", "\"ca\":[7]", FLO_E_META_SCHEMA, "ca[0]"},
     };
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
@@ -493,8 +553,26 @@ static void test_a_body_that_breaks_a_rule_is_refused(void **state)
         if (next != NULL || world->err.code != rows[i].wanted) {
             fail_msg("row %zu: %s", i, world->err.what);
         }
+        assert_said(world, rows[i].said);
     }
+    struct flo_trust *next = changed(world, two, next_of(world, two), "\"revoked\":", "\"later\":");
+    assert_int_equal(follows(world, two, next), FLO_TRUST_NEXT);
+    flo_trust_free(next);
     flo_trust_free(two);
+}
+
+static void test_a_text_above_its_limit_is_not_looked_at(void **state)
+{
+    struct world *world = *state;
+    struct flo_trust *read = NULL;
+    char *blanks = malloc(FLO_TRUST_BYTES_MAX + 1);
+
+    memset(blanks, ' ', FLO_TRUST_BYTES_MAX + 1);
+    assert_int_equal(flo_trust_draft_parse(blanks, FLO_TRUST_BYTES_MAX, &read, &world->err),
+                     FLO_E_META_JSON);
+    assert_int_equal(flo_trust_draft_parse(blanks, FLO_TRUST_BYTES_MAX + 1, &read, &world->err),
+                     FLO_E_META_TOO_LARGE);
+    free(blanks);
 }
 
 static void test_a_key_in_two_roles_is_refused(void **state)
@@ -568,15 +646,21 @@ static void test_a_full_statement_fits_one_message(void **state)
     char keyid[FLO_KEYID_TEXT];
     char model[FLO_NAME_MAX + 1];
 
-    for (unsigned i = 0; i < FLO_TRUST_REVOKED_MAX; i++) {
-        struct flo_digest release = {.bytes = {1, (uint8_t)i}};
-        snprintf(keyid, sizeof(keyid), "%064x", i + 1);
+    for (unsigned i = 0; i < 2 * FLO_TRUST_REVOKED_MAX; i++) { /* each one twice */
+        struct flo_digest release = {.bytes = {1, (uint8_t)(i / 2)}};
+        snprintf(keyid, sizeof(keyid), "%064x", i / 2 + 1);
         assert_int_equal(flo_trust_revoke_key(draft, keyid, &world->err), 0);
         assert_int_equal(flo_trust_revoke_release(draft, &release, &world->err), 0);
     }
-    for (unsigned i = 0; i < FLO_TRUST_FLOORS_MAX; i++) {
+    struct flo_digest other = {.bytes = {2}};
+    assert_int_equal(flo_trust_revoke_key(draft, id_of(world, OTHER), &world->err),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_trust_revoke_key(draft, "AB", &world->err), FLO_E_USAGE);
+    assert_int_equal(flo_trust_revoke_release(draft, &other, &world->err), FLO_E_META_SCHEMA);
+    for (unsigned i = 0; i <= FLO_TRUST_FLOORS_MAX; i++) {
         snprintf(model, sizeof(model), "m-%060u", i);
-        assert_int_equal(flo_trust_raise_floor(draft, model, INT64_MAX, &world->err), 0);
+        assert_int_equal(flo_trust_raise_floor(draft, model, INT64_MAX, &world->err),
+                         i < FLO_TRUST_FLOORS_MAX ? 0 : FLO_E_META_SCHEMA);
     }
     add(world, draft, OTHER, FLO_ROLE_RELEASE);
     for (unsigned i = 0; i <= FLO_TRUST_PUBLISHERS_MAX; i++) {
@@ -585,12 +669,89 @@ static void test_a_full_statement_fits_one_message(void **state)
                          i < FLO_TRUST_PUBLISHERS_MAX ? 0 : FLO_E_META_SCHEMA);
     }
     next = finish(world, two, draft, "abc");
+    assert_true(flo_trust_has_signed(next, id_of(world, ROOT_C)));
+    assert_false(flo_trust_has_signed(next, id_of(world, OTHER)));
     flo_trust_text(next, &text);
     assert_true(text.bytes <= FLO_TRUST_BYTES_MAX);
     assert_int_equal(follows(world, two, next), FLO_TRUST_NEXT);
     flo_buf_deinit(&text);
     flo_trust_free(next);
     flo_trust_free(two);
+}
+
+static void test_a_list_has_places_for_its_most_keys(void **state)
+{
+    struct world *world = *state;
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+    struct flo_trust_key found;
+
+    assert_true(flo_trust_key_with(world->list, FLO_ROLE_ORDER, &found));
+    assert_string_equal(found.keyid, id_of(world, ORDER));
+    assert_false(flo_trust_key_with(world->list, FLO_ROLE_EMERGENCY, &found));
+    while (flo_trust_count(world->list) < FLO_TRUST_KEYS_MAX) {
+        struct flo_key *key = NULL;
+        assert_int_equal(flo_key_generate(&key, NULL), 0);
+        flo_public_key_pem(flo_key_public(key), pem);
+        assert_int_equal(flo_trust_add(world->list, pem, FLO_ROLE_RELEASE, NULL, NULL), 0);
+        flo_key_free(key);
+    }
+    assert_int_equal(flo_trust_add(world->list, pem, FLO_ROLE_ORDER, NULL, NULL), 0);
+    assert_int_equal(flo_trust_add(world->list, world->pem[OTHER], FLO_ROLE_ORDER, NULL, NULL),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_trust_count(world->list), FLO_TRUST_KEYS_MAX);
+}
+
+static void test_who_asks_for_publishers_names_models_and_a_number(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        const char *pattern;
+        uint64_t needed;
+        int wanted;
+    } rows[] = {
+        {"", 2, FLO_E_META_SCHEMA},
+        {"A*", 2, FLO_E_META_SCHEMA},
+        {"a*b", 2, FLO_E_META_SCHEMA},
+        {"a", 0, FLO_E_META_SCHEMA},
+        {"a", FLO_TRUST_THRESHOLD_MAX + 1, FLO_E_META_SCHEMA},
+        {"a123456789b123456789c123456789d123456789e123456789f123456789g1234", 2, FLO_E_META_SCHEMA},
+        {"a123456789b123456789c123456789d123456789e123456789f123456789g123*", 2, 0},
+        {"a", FLO_TRUST_THRESHOLD_MAX, 0}};
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        int rv = flo_trust_ask_publishers(world->list, rows[i].pattern, rows[i].needed, NULL);
+        if (rv != rows[i].wanted) {
+            fail_msg("row %zu: %s", i, flo_error_id(rv));
+        }
+    }
+}
+
+static void test_a_statement_names_four_authorities(void **state)
+{
+    struct world *world = *state;
+    struct flo_certificate_spec spec = {.common_name = "fleet demo", .days = 10};
+    struct flo_buf authority = {0}, leaf = {0};
+
+    assert_int_equal(flo_authority_make(world->keys[OTHER], &spec, &authority, &world->err), 0);
+    assert_int_equal(flo_certificate_issue_for(world->keys[OTHER], authority.data, authority.bytes,
+                                               flo_key_public(world->keys[ORDER]), &spec, &leaf,
+                                               &world->err),
+                     0);
+    assert_int_equal(flo_trust_add_ca(world->list, leaf.data, &world->err), FLO_E_META_SCHEMA);
+    for (size_t i = 0; i <= FLO_TRUST_CA_MAX; i++) {
+        assert_int_equal(flo_trust_add_ca(world->list, authority.data, &world->err),
+                         i < FLO_TRUST_CA_MAX ? 0 : FLO_E_META_SCHEMA);
+    }
+    assert_int_equal(flo_trust_ca_count(world->list), FLO_TRUST_CA_MAX);
+    struct flo_trust *two = second(world, "pab");
+    assert_string_equal(flo_trust_ca(two, FLO_TRUST_CA_MAX - 1), authority.data);
+    assert_null(flo_trust_ca(two, FLO_TRUST_CA_MAX));
+    json_t *json = flo_trust_object(two);
+    assert_int_equal(json_array_size(json_object_get(json, "authorities")), FLO_TRUST_CA_MAX);
+    json_decref(json);
+    flo_trust_free(two);
+    flo_buf_deinit(&authority);
+    flo_buf_deinit(&leaf);
 }
 
 /* ---- releases ---- */
@@ -655,6 +816,7 @@ int main(void)
         T(test_m_keys_of_the_one_before_must_sign),
         T(test_one_key_that_signs_twice_counts_once),
         T(test_a_signature_that_is_broken_spoils_the_rest),
+        T(test_a_root_key_that_goes_signs_as_strictly),
         T(test_new_root_keys_need_the_old_and_the_new_ones),
         T(test_the_number_moves_by_one),
         T(test_one_number_with_two_bodies_is_told),
@@ -664,10 +826,14 @@ int main(void)
         T(test_an_epoch_that_jumps_or_stays_is_refused),
         T(test_a_statement_asks_for_publishers_until_it_ends_it),
         T(test_a_body_that_breaks_a_rule_is_refused),
+        T(test_a_text_above_its_limit_is_not_looked_at),
         T(test_a_key_in_two_roles_is_refused),
         T(test_a_revoked_key_does_not_come_back),
         T(test_a_statement_without_an_order_key_is_refused),
         T(test_a_full_statement_fits_one_message),
+        T(test_a_list_has_places_for_its_most_keys),
+        T(test_who_asks_for_publishers_names_models_and_a_number),
+        T(test_a_statement_names_four_authorities),
         T(test_a_release_by_a_revoked_key_says_so),
 #undef T
     };

@@ -17,6 +17,7 @@
 
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
+#include "publisher.h"
 
 #define BLOB "sha256:" BLOB_HEX
 #define BLOB_HEX "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
@@ -172,23 +173,12 @@ static void write_again(struct world *world, const struct flo_envelope *parts)
 
 static void the_other_s_of_a_signature_is_refused(void **state)
 {
-    /* n of P-256 */
-    static const uint8_t order[32] = {0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00,
-                                      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                      0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84,
-                                      0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
     struct world *world = *state;
     struct flo_envelope parts;
     struct flo_buf message = {0};
-    int borrow = 0;
 
     open_good(world, &parts);
-    uint8_t *s = parts.signatures[0].signature + 32;
-    for (int i = 31; i >= 0; i--) {
-        int byte = order[i] - s[i] - borrow;
-        borrow = byte < 0;
-        s[i] = (uint8_t)byte;
-    }
+    publisher_other_s(parts.signatures[0].signature);
     flo_envelope_signed_bytes(parts.type, parts.body, parts.body_bytes, &message);
     assert_int_equal(flo_verify(flo_key_public(world->release), message.data, message.bytes,
                                 parts.signatures[0].signature, 64, NULL),
@@ -601,6 +591,8 @@ static void other_keys_for_orders_are_another_digest(void **state)
     flo_trust_free(other);
 }
 
+#define KEY(members) "{\"v\":1,\"fleet\":\"demo\",\"keys\":[{" members "}]}"
+
 static void bad_trust_files_are_refused(void **state)
 {
     struct world *world = *state;
@@ -613,7 +605,12 @@ static void bad_trust_files_are_refused(void **state)
         {"{\"v\":2,\"fleet\":\"demo\",\"keys\":[]}", FLO_E_META_SCHEMA},
         {"{\"v\":1,\"fleet\":\"../x\",\"keys\":[]}", FLO_E_META_NAME},
         {"{\"v\":1,\"fleet\":\"demo\",\"keys\":[7]}", FLO_E_META_SCHEMA},
-        {"{\"v\":1,\"fleet\":\"demo\",\"keys\":[{\"pem\":\"x\",\"roles\":[]}]}", FLO_E_SIG_FORMAT},
+        {KEY("\"roles\":[]"), FLO_E_META_SCHEMA},
+        {KEY("\"pem\":\"x\""), FLO_E_META_SCHEMA},
+        {KEY("\"pem\":\"x\",\"roles\":[7]"), FLO_E_META_SCHEMA},
+        {KEY("\"pem\":\"x\",\"roles\":[],\"keyid\":7"), FLO_E_META_SCHEMA},
+        {KEY("\"pem\":\"x\",\"roles\":[],\"keyid\":\"y\""), FLO_E_SIG_FORMAT},
+        {KEY("\"pem\":\"x\",\"roles\":[]"), FLO_E_SIG_FORMAT},
     };
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
@@ -622,6 +619,8 @@ static void bad_trust_files_are_refused(void **state)
         assert_int_equal(rv, rows[i].code);
         assert_null(trust);
     }
+    struct flo_trust *trust = NULL;
+    assert_int_equal(flo_trust_load("/nowhere/trust.json", &trust, &world->err), FLO_E_ABSENT);
 }
 
 static void nobody_trusted_means_nothing_accepted(void **state)
