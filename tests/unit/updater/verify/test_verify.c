@@ -536,6 +536,34 @@ static void an_emergency_orders_number_is_its_time(void **state)
     assert_non_null(strstr(world->err.what, "is not its time"));
 }
 
+static void an_order_that_is_no_order_names_its_signer(void **state)
+{
+    struct world *world = *state;
+    struct flo_order_verified verified = {0};
+    struct flo_trust *other = flo_trust_new("demo-b");
+
+    trust_key(other, world->order, FLO_ROLE_ORDER);
+    sign_order(world, freeze, world->order);
+    assert_int_equal(flo_order_verify(world->envelope.data, world->envelope.bytes, other, &verified,
+                                      &world->err),
+                     FLO_E_META_FLEET);
+    assert_string_equal(verified.keyid, ""); /* nothing was written */
+    flo_trust_free(other);
+    FLO_CLEANUP(flo_envelope_deinit) struct flo_envelope envelope = {0};
+    assert_int_equal(flo_envelope_parse(world->envelope.data, world->envelope.bytes, FLO_TYPE_ORDER,
+                                        &envelope, &world->err),
+                     0);
+    char *op = strstr(envelope.body, "\"op\":\"");
+    assert_non_null(op);
+    op[6] = 'X'; /* no operation of this version */
+    assert_int_equal(flo_envelope_sign(&envelope, world->order, &world->err), 0);
+    world->envelope.bytes = 0;
+    flo_envelope_write(&envelope, &world->envelope);
+    assert_int_equal(verify_order(world, &verified), FLO_E_CMD_FORMAT);
+    assert_string_equal(verified.keyid, flo_key_public(world->order)->keyid);
+    assert_string_equal(verified.order.id, "o-0001");
+}
+
 static void a_release_key_may_not_give_orders(void **state)
 {
     struct world *world = *state;
@@ -691,6 +719,23 @@ static void sign_too(struct world *world, const struct flo_key *key)
     flo_envelope_write(&envelope, &world->envelope);
 }
 
+static void an_envelope_has_places_for_its_most_signatures(void **state)
+{
+    struct world *world = *state;
+    FLO_CLEANUP(flo_envelope_deinit) struct flo_envelope envelope = {0};
+
+    open_good(world, &envelope);
+    for (size_t i = 1; i <= FLO_SIGNATURES_MAX; i++) {
+        struct flo_key *key = NULL;
+        assert_int_equal(flo_key_generate(&key, NULL), 0);
+        assert_int_equal(flo_envelope_sign(&envelope, key, &world->err),
+                         i < FLO_SIGNATURES_MAX ? 0 : FLO_E_SIG_FORMAT);
+        flo_key_free(key);
+    }
+    assert_int_equal(envelope.signature_count, FLO_SIGNATURES_MAX);
+    assert_int_equal(flo_envelope_sign(&envelope, world->release, &world->err), 0); /* again */
+}
+
 static void one_publisher_of_two_changes_nothing(void **state)
 {
     static const char *const about[] = {"tiny", "t*", "*"}, *const elsewhere[] = {"tin", "tiny2*"};
@@ -794,6 +839,7 @@ int main(void)
         in_world(a_signature_that_is_too_long_is_refused_by_its_form),
         in_world(nine_signatures_are_refused),
         in_world(a_list_of_keys_that_asks_for_more_is_refused),
+        in_world(an_envelope_has_places_for_its_most_signatures),
         in_world(one_publisher_of_two_changes_nothing),
         in_world(a_critical_field_that_nobody_knows_is_refused),
         in_world(an_order_is_no_release),
@@ -803,6 +849,7 @@ int main(void)
         in_world(the_emergency_key_may_stop_but_not_steer),
         in_world(an_order_of_one_lane_cannot_be_taken_for_the_others),
         in_world(an_emergency_orders_number_is_its_time),
+        in_world(an_order_that_is_no_order_names_its_signer),
         in_world(a_release_key_may_not_give_orders),
         in_world(trust_reads_back_as_it_was_written),
         in_world(other_keys_for_orders_are_another_digest),
