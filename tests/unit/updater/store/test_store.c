@@ -15,6 +15,7 @@
 
 #include <flotilla/errors/cfg.h>
 #include <flotilla/errors/io.h>
+#include <flotilla/errors/meta.h>
 #include <flotilla/errors/state.h>
 
 #include "base/host/digest.h"
@@ -345,6 +346,103 @@ static void a_record_that_cannot_be_is_reported(void **state)
         assert_int_equal(got.generation, 0);
     }
     close(fd);
+    slots.denial_count = FLO_DENIALS_MAX;
+    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err), 0);
+    assert_int_equal(read_slots(world).denial_count, FLO_DENIALS_MAX);
+}
+
+static void a_record_of_the_device_ends_at_its_limits(void **state)
+{
+    static const struct {
+        size_t at;
+        uint8_t most;
+        const char *word;
+    } limits[] = {{2296, FLO_GROUPS_MAX, "17 groups"},
+                  {392, FLO_ROLLOUT_ABORTED_BY_ORDER, "of a rollout"},
+                  {392 + 80 * (FLO_PAUSES_MAX - 1), FLO_ROLLOUT_ABORTED_BY_ORDER, "of a rollout"}};
+    struct world *world = *state;
+    struct flo_device device = {.epoch = 1};
+    uint8_t record[4096];
+
+    assert_int_equal(flo_store_device_write(world->store, &device, &world->err), 0);
+    int fd = open_file(world, "slots/_device.bin", O_RDWR);
+    assert_int_equal(pread(fd, record, sizeof(record), 0), sizeof(record));
+    for (size_t i = 0; i < FLO_COUNT(limits); i++) {
+        for (uint8_t more = 0; more < 2; more++) {
+            record[limits[i].at] = (uint8_t)(limits[i].most + more);
+            flo_put_u32(record + 4092, flo_crc32c(0, record, 4092));
+            assert_int_equal(pwrite(fd, record, sizeof(record), 0), sizeof(record));
+            assert_int_equal(flo_store_device_read(world->store, &device, &world->err),
+                             more ? FLO_E_STATE_SLOT : 0);
+            assert_true(!more || strstr(world->err.what, limits[i].word) != NULL);
+        }
+        record[limits[i].at] = 0;
+    }
+    close(fd);
+}
+
+static void more_models_than_can_be_listed_keep_all_files(void **state)
+{
+    struct world *world = *state;
+    struct flo_slots slots = {.model = ""};
+    struct flo_collected collected;
+    struct flo_digest digest;
+    char models[FLO_MODELS_MAX][FLO_NAME_MAX + 1], name[FLO_NAME_MAX + 16];
+    size_t count;
+
+    assert_int_equal(flo_store_blob_put(world->store, "new", 3, &digest, &world->err), 0);
+    snprintf(name, sizeof(name), "slots/m%0*d.bin", FLO_NAME_MAX, 1); /* one letter too many */
+    close(open_file(world, name, O_CREAT | O_RDWR));
+    close(open_file(world, "slots/.bin", O_CREAT | O_RDWR));
+    for (int i = 1; i <= FLO_MODELS_MAX; i++) {
+        snprintf(slots.model, sizeof(slots.model), "m%0*d", FLO_NAME_MAX - 1, i);
+        slots.generation = 0;
+        assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err), 0);
+    }
+    assert_int_equal(flo_store_models(world->store, models, FLO_MODELS_MAX, &count, &world->err),
+                     0);
+    assert_int_equal(count, FLO_MODELS_MAX);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, &world->err),
+                     FLO_E_STATE);
+    assert_true(flo_store_blob_has(world->store, &digest, 3));
+    snprintf(name, sizeof(name), "%s.bin", slots.model);
+    assert_int_equal(unlinkat(world->store->slots_fd, name, 0), 0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, &world->err), 0);
+    assert_false(flo_store_blob_has(world->store, &digest, 3));
+}
+
+/* The most bytes of a document are read, and one more is refused. */
+static void a_document_above_its_limit_is_not_read(void **state)
+{
+    struct world *world = *state;
+    struct flo_release *release = calloc(1, sizeof(*release));
+    char *blanks = malloc(FLO_RELEASE_BYTES_MAX + 1);
+    struct flo_digest file, id = put_stepped_of(world, "tiny", "1.0.0", 1, "content", &file, NULL);
+    char hex[FLO_DIGEST_TEXT], name[FLO_DIGEST_TEXT + 16], path[256];
+
+    memset(blanks, ' ', FLO_RELEASE_BYTES_MAX + 1);
+    flo_digest_text(&id, hex);
+    snprintf(name, sizeof(name), "releases/sha256-%s", hex + 7);
+    world_path(world, name, path);
+    assert_int_equal(chmod(path, 0600), 0);
+    for (int more = 0; more < 2; more++) {
+        struct flo_buf text = {.bytes_max = 2 * FLO_ENVELOPE_BYTES_MAX};
+        assert_int_equal(truncate(path, FLO_ENVELOPE_BYTES_MAX + more), 0);
+        assert_int_equal(flo_store_envelope_load(world->store, &id, &text, &world->err),
+                         more ? FLO_E_META_TOO_LARGE : 0);
+        flo_buf_deinit(&text);
+        assert_int_equal(flo_store_blob_put(world->store, blanks,
+                                            (size_t)(FLO_RELEASE_BYTES_MAX + more), &file,
+                                            &world->err),
+                         0);
+        assert_int_equal(flo_store_release_load(world->store, &file, release, &world->err),
+                         more ? FLO_E_META_TOO_LARGE : FLO_E_META_JSON);
+    }
+    file = digest_of(3);
+    assert_int_equal(flo_store_release_load(world->store, &file, release, &world->err),
+                     FLO_E_BLOB_ABSENT);
+    free(blanks);
+    free(release);
 }
 
 static void a_model_whose_name_leads_elsewhere_has_no_record(void **state)
@@ -536,6 +634,9 @@ int main(void)
         with_store(two_damaged_records_are_reported_and_healed_by_a_write),
         with_store(a_file_of_any_length_of_garbage_is_reported),
         with_store(a_record_that_cannot_be_is_reported),
+        with_store(a_record_of_the_device_ends_at_its_limits),
+        with_store(more_models_than_can_be_listed_keep_all_files),
+        with_store(a_document_above_its_limit_is_not_read),
         with_store(a_model_whose_name_leads_elsewhere_has_no_record),
         with_store(the_device_record_survives_a_write_torn_at_any_sector_and_byte),
         with_store(a_second_holder_is_told_the_pid_of_the_first),

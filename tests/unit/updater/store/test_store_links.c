@@ -146,6 +146,24 @@ static void what_is_no_link_of_ours_names_no_release(void **state)
     assert_seen(&two, NULL);
 }
 
+static void a_mark_has_the_name_of_a_runtime(void **state)
+{
+    static const char *const texts[] = {"a123456789b123456789c123456789d pending",
+                                        "a123456789b123456789c123456789d1 pending", " pending",
+                                        "pending"};
+    char path[128];
+
+    (void)state;
+    set("gate", &one);
+    snprintf(path, sizeof(path), "%s/links/.gate", dir);
+    for (size_t i = 0; i < FLO_COUNT(texts); i++) {
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(symlink(texts[i], path), 0);
+        look("gate");
+        assert_int_equal(seen.has_mark, i == 0); /* 31 letters fit */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +176,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(all_models_with_a_link_or_a_mark_are_listed_once, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_mark_has_the_name_of_a_runtime, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_link_of_ours_names_no_release, set_up,
                                         tear_down),
     };
