@@ -445,6 +445,26 @@ static void a_document_above_its_limit_is_not_read(void **state)
     free(release);
 }
 
+static void a_slot_whose_release_is_not_here_keeps_all_files(void **state)
+{
+    struct world *world = *state;
+    struct flo_collected collected;
+    struct flo_digest digest;
+
+    assert_int_equal(flo_store_blob_put(world->store, "new", 3, &digest, &world->err), 0);
+    for (int i = 0; i < 4; i++) {
+        struct flo_slots slots = {.model = "tiny",
+                                  .phase = i == 2 ? FLO_SLOT_TRIAL : FLO_SLOT_IDLE};
+        struct flo_digest *const places[] = {&slots.current, &slots.previous, &slots.candidate,
+                                             &slots.baseline};
+        *places[i] = digest_of(5);
+        assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err), 0);
+        assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, &world->err),
+                         FLO_E_BLOB_ABSENT);
+        assert_true(flo_store_blob_has(world->store, &digest, 3));
+    }
+}
+
 static void a_model_whose_name_leads_elsewhere_has_no_record(void **state)
 {
     struct world *world = *state;
@@ -637,6 +657,7 @@ int main(void)
         with_store(a_record_of_the_device_ends_at_its_limits),
         with_store(more_models_than_can_be_listed_keep_all_files),
         with_store(a_document_above_its_limit_is_not_read),
+        with_store(a_slot_whose_release_is_not_here_keeps_all_files),
         with_store(a_model_whose_name_leads_elsewhere_has_no_record),
         with_store(the_device_record_survives_a_write_torn_at_any_sector_and_byte),
         with_store(a_second_holder_is_told_the_pid_of_the_first),
