@@ -339,8 +339,9 @@ static const struct {
      {has_a_release},
      shows_assets,
      "openat- openat- unlinkat- mkdirat! openat! fstat! mkdirat! linkat- fstat- "
-     "fchmod- openat! fstat! fchmod! fsync! openat! fstat! fchmod! fsync! openat- "
-     "unlinkat- renameat! fsync! unlinkat- symlinkat! renameat! fsync! openat-"},
+     "fchmod- fsync- openat! fstat! fchmod! fsync! openat! fstat! fchmod! fsync! "
+     "openat- unlinkat- renameat! fsync! unlinkat- symlinkat! renameat! fsync! "
+     "openat-"},
     {"open",
      {has_a_release},
      opens_again,
