@@ -14,6 +14,7 @@
 
 #include "server-stub/store/calls/kept.h"
 #include "tests/unit/remove_tree.h"
+#include "tests/unit/server/store_faults.h"
 #ifdef OVER_POSTGRESQL
 #include "server-stub/store/postgresql/limits.h"
 #include "server-stub/store/postgresql/postgresql.h"
@@ -123,6 +124,35 @@ static inline int in_memory(void **state)
     return open_store(state, ":memory:");
 }
 
+/* There each call of store.h whose result is asserted is swept with faults first. */
+static struct fixture *swept;
+
+static inline int in_faults(void **state)
+{
+    int rv = in_memory(state);
+
+    swept = *state;
+    return rv;
+}
+
+static inline bool is_swept(const char *call)
+{
+    return swept != NULL && !swept->store->is_open &&
+           (strncmp(call, "flo_fleet_", 10) == 0 || strncmp(call, "add_device", 10) == 0) &&
+           strncmp(call, "flo_fleet_begin", 15) != 0;
+}
+
+#undef assert_int_equal
+#define assert_int_equal(a, b)                                                                     \
+    do {                                                                                           \
+        if (is_swept(#a)) {                                                                        \
+            FAULTS_SWEEP(swept->store, a, b);                                                      \
+        } else {                                                                                   \
+            _assert_int_equal(cast_to_largest_integral_type(a), cast_to_largest_integral_type(b),  \
+                              __FILE__, __LINE__);                                                 \
+        }                                                                                          \
+    } while (0)
+
 static inline int in_sqlite(void **state)
 {
     return open_store(state, NULL);
@@ -132,6 +162,7 @@ static inline int close_store(void **state)
 {
     struct fixture *fixture = *state;
 
+    swept = NULL;
     flo_fleet_close(fixture->store);
     int rv = fixture->dir[0] != '\0' ? remove_tree(fixture->dir) : 0;
     free(fixture);
@@ -149,17 +180,20 @@ static inline int in_postgresql(void **state)
 }
 
 #define IN_OTHER in_postgresql /* than in memory */
-#define OVER_ALL(test)                                                                             \
+#define OVER_ENGINES(test)                                                                         \
     {                                                                                              \
         "in postgresql: " #test, test, in_postgresql, close_store, NULL                            \
     }
+#define OVER_ALL OVER_ENGINES
 #else
 #define IN_OTHER in_sqlite
-#define OVER_ALL(test)                                                                             \
+#define OVER_ENGINES(test)                                                                         \
     {"in memory: " #test, test, in_memory, close_store, NULL},                                     \
     {                                                                                              \
         "in sqlite: " #test, test, in_sqlite, close_store, NULL                                    \
     }
+#define OVER_ALL(test)                                                                             \
+    {"with faults: " #test, test, in_faults, close_store, NULL}, OVER_ENGINES(test)
 #endif
 
 /* Ends the program: run its tests. */

@@ -322,10 +322,10 @@ int main(void)
         OVER_ALL(a_selector_sees_rows_reports_and_what_was_heard),
         OVER_ALL(a_change_that_was_taken_back_is_forgotten),
         OVER_ALL(who_refused_a_release_drifts_as_long_as_somebody_wants_it),
-        OVER_ALL(who_lacks_its_pinned_release_drifts_until_the_pin_or_the_release_goes),
+        OVER_ENGINES(who_lacks_its_pinned_release_drifts_until_the_pin_or_the_release_goes),
         OVER_ALL(a_name_is_one_devices_alone),
         OVER_ALL(facts_of_a_group_come_in_order_of_id),
-        OVER_ALL(an_orders_progress_reads_no_row_for_who_is_connected),
+        OVER_ENGINES(an_orders_progress_reads_no_row_for_who_is_connected),
         {"in memory: ten_thousand_devices_are_chosen_from", ten_thousand_devices_are_chosen_from,
          in_memory, close_store, NULL},
     };

@@ -55,11 +55,11 @@ static int take_unmade(void *context, const char *device, bool is_there)
 static void next_are(struct flo_fleet_store *store, uint64_t limit, const char *expected)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) found = {0};
+    const struct flo_making *making = making_of(store, "o-1");
     struct flo_err err = {0};
 
     flo_buf_text(&found, "");
-    assert_int_equal(
-        flo_fleet_making_next(store, making_of(store, "o-1"), limit, take_unmade, &found, &err), 0);
+    assert_int_equal(flo_fleet_making_next(store, making, limit, take_unmade, &found, &err), 0);
     assert_string_equal(found.data, expected);
 }
 

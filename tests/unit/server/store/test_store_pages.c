@@ -243,10 +243,10 @@ static void documents_come_by_kind_in_pages_of_names_and_one_by_name(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OVER_ALL(tokens_made_at_once_are_each_on_one_page),
+        OVER_ENGINES(tokens_made_at_once_are_each_on_one_page),
         OVER_ALL(releases_come_by_model_and_number),
         OVER_ALL(rollouts_that_ended_follow_those_under_way),
-        OVER_ALL(older_events_are_read_page_by_page),
+        OVER_ENGINES(older_events_are_read_page_by_page),
         OVER_ALL(documents_come_by_kind_in_pages_of_names_and_one_by_name),
     };
     return run_over_all("store", tests, FLO_COUNT(tests));
