@@ -437,7 +437,6 @@ int flo_trust_is_stated(const struct flo_controller *controller, struct flo_err 
 struct chosen {
     struct flo_buf *list; /* list of the statements' envelopes, separated by commas */
     size_t bytes_max;
-    uint64_t number; /* the highest */
     bool is_newest;
 };
 
@@ -449,11 +448,9 @@ static int choose(void *context, uint64_t number, const char *envelope)
     struct flo_buf before = *chosen->list;
     size_t bytes = strlen(envelope) + 1;
 
+    (void)number;
     if (before.bytes + bytes > chosen->bytes_max) {
         return 1;
-    }
-    if (number > chosen->number) {
-        chosen->number = number;
     }
     if (!chosen->is_newest || before.bytes == 0) {
         flo_buf_text(chosen->list, before.bytes > 0 ? "," : "");

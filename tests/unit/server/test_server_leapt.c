@@ -78,8 +78,17 @@ static int sign_newest(struct world *world)
     return rv;
 }
 
+static int sign_bundle(struct world *world)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *releases = json_array();
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
+    struct flo_newest newest;
+
+    return flo_newests_bundle(world->controller, releases, 1, &newest, &envelope, &world->err);
+}
+
 static int (*const doors[])(struct world *) = {sign_order, sign_certificate, sign_authority,
-                                               sign_newest};
+                                               sign_bundle, sign_newest};
 
 static void each_door(struct world *world, int code)
 {
