@@ -7,16 +7,14 @@
 #include "server-stub/state/audit/memory.h"
 
 /* Returns whether the line was checked lately, because most devices report the
- * same line.  A line that was not is remembered. */
-static bool was_seen(struct flo_audit *audit, const char *line)
+ * same line. */
+static bool was_seen(const struct flo_audit *audit, const char *line)
 {
     for (size_t i = 0; i < FLO_COUNT(audit->seen); i++) {
         if (strcmp(audit->seen[i], line) == 0) {
             return true;
         }
     }
-    snprintf(audit->seen[audit->seen_next++ % FLO_COUNT(audit->seen)], sizeof(audit->seen[0]), "%s",
-             line);
     return false;
 }
 
@@ -57,18 +55,20 @@ int flo_audit_witness(struct flo_controller *controller, const char *device, con
                       struct flo_err *err)
 {
     uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES];
+    struct flo_audit *audit = controller->audit;
     struct flo_audit_checkpoint checkpoint;
     struct found found = {.checkpoint = &checkpoint};
     size_t bytes = strlen(line);
 
-    if (controller->audit->head == NULL || bytes >= FLO_AUDIT_LINE_TEXT ||
-        was_seen(controller->audit, line) ||
+    if (audit->head == NULL || bytes >= FLO_AUDIT_LINE_TEXT || was_seen(audit, line) ||
         !flo_audit_line_parse(line, bytes, &checkpoint, signature) || checkpoint.is_restart ||
         checkpoint.is_seals || checkpoint.number == 0 ||
         checkpoint.at_ms < flo_audit_head_from_ms(controller)) {
         return 0;
     }
     FLO_TRY(flo_fleet_audit_list(controller->store, checkpoint.number, 1, compare, &found, err));
+    snprintf(audit->seen[audit->seen_next++ % FLO_COUNT(audit->seen)], sizeof(audit->seen[0]), "%s",
+             line);
     if (found.is_same || !flo_audit_head_is_ours(controller, &checkpoint, signature)) {
         return 0;
     }

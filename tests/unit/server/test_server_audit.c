@@ -1,17 +1,33 @@
 /* The audit's signed heads: what is cut, emptied or written again is found. */
+#include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include <flotilla/errors/audit.h>
+#include <flotilla/errors/io.h>
 
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
+#include "server-stub/state/audit/lines.h"
 #include "server-stub/state/audit/witness.h"
+#include "server-stub/store/lines.h"
+#include "tests/unit/server/store_faults.h"
+
+static bool syncs_fail;
+
+int fdatasync(int fd)
+{
+    (void)fd;
+    errno = EIO;
+    return syncs_fail ? -1 : 0;
+}
 
 struct world {
     char dir[64];
@@ -508,6 +524,150 @@ static void a_restored_audit_excuses_lines_from_before(void **state)
     assert_int_equal(verify(world, NULL), 0);
 }
 
+/* ---- faults ---- */
+
+static void a_fault_of_the_store_breaks_no_chain_and_signs_nothing(void **state)
+{
+    struct world *world = *state;
+    struct flo_fleet_store *store = world->controller->store;
+    struct flo_audit_checkpoint before = flo_audit_head_newest(world->controller);
+    bool was_made;
+
+    act(world, 3, "x");
+    for (unsigned at = 1;; at++) {
+        faults_on(store, at);
+        assert_false(the_running_one_sees(world));
+        if (!faults_off()) {
+            break;
+        }
+        assert_int_equal(flo_audit_head_newest(world->controller).number, before.number);
+    }
+    assert_int_equal(flo_audit_head_newest(world->controller).number, before.number + 3);
+    FAULTS_SWEEP_WHOLE(store, verify(world, NULL), 0);
+    FAULTS_SWEEP_WHOLE(store, flo_audit_head_was_made(world->controller, &was_made, &world->err),
+                       0);
+    assert_true(was_made);
+    FAULTS_SWEEP(
+        store, flo_controller_audit(world->controller, "ops", "x", "y", "ok", "", &world->err), 0);
+    FAULTS_SWEEP_WHOLE(store, flo_audit_head_restart(world->controller, &world->err), 0);
+    again(world, false);
+    assert_int_equal(verify(world, NULL), 0);
+}
+
+/* Neither a half line nor one that may not be there after a power cut. */
+static void a_head_that_is_not_on_the_disk_was_not_signed(void **state)
+{
+    struct world *world = *state;
+    struct rlimit all, few = {.rlim_cur = 300, .rlim_max = RLIM_INFINITY};
+
+    act(world, 3, "x");
+    flo_audit_head_tick(world->controller, UINT64_MAX);
+    uint64_t before = flo_audit_head_newest(world->controller).number;
+    act(world, 3, "x");
+    syncs_fail = true;
+    assert_int_equal(flo_audit_head_restart(world->controller, &world->err), FLO_E_IO_WRITE);
+    flo_audit_head_tick(world->controller, UINT64_MAX);
+    syncs_fail = false;
+    assert_int_equal(flo_audit_head_newest(world->controller).number, before);
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
+    few.rlim_max = all.rlim_max;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) path = {0};
+    flo_buf_printf(&path, "%s/audit.head", world->dir);
+    char FLO_CLEANUP(flo_free_cleanup) *text = NULL;
+    size_t bytes;
+    assert_int_equal(flo_file_read(path.data, 65536, &text, &bytes, &world->err), 0);
+    few.rlim_cur = bytes + 10;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &few), 0);
+    int rv = flo_audit_head_restart(world->controller, &world->err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+    assert_true(rv < 0);
+    flo_audit_head_tick(world->controller, UINT64_MAX);
+    assert_int_equal(flo_audit_head_newest(world->controller).number, before + 3);
+    again(world, false);
+    assert_int_equal(verify(world, NULL), 0);
+}
+
+static void a_line_is_looked_at_again_after_a_fault(void **state)
+{
+    struct world *world = *state;
+    char told[FLO_AUDIT_LINE_TEXT];
+
+    cut_back(world, told);
+    FAULTS_SWEEP(world->controller->store,
+                 flo_audit_witness(world->controller, "gw-1", told, &world->err), 0);
+    assert_true(flo_audit_is_broken(world->controller->audit));
+}
+
+/* ---- lines in a shared database ---- */
+
+static int take_line(void *context, uint64_t number, const char *text)
+{
+    flo_buf_printf(context, "%d%s ", (int)number, text);
+    return 0;
+}
+
+static int pulls(struct world *world, const char *path, const char *text_or_null, bool *differs)
+{
+    struct flo_err err = {0};
+
+    (void)unlink(path);
+    if (text_or_null != NULL) {
+        assert_true(flo_file_write(path, text_or_null, strlen(text_or_null), 0600, &err) == 0);
+    }
+    return flo_audit_lines_pull(world->controller, path, differs, &world->err);
+}
+
+static void a_file_gets_the_lines_that_it_lacks(void **state)
+{
+    static const struct {
+        const char *put; /* into the table, as line `at` */
+        uint64_t at;
+        const char *file, *becomes, *rows; /* NULL: no file */
+        bool differs;
+    } steps[] = {
+        {NULL, 0, "a\nb\nhalf", "a\nb\nhalf", "0a 1b ", false},
+        {NULL, 0, "a\nb\n", "a\nb\n", "0a 1b ", false},
+        {"c\n", 2, "a\nb\nhalf", "a\nb\nc\n", "0a 1b 2c ", false},
+        {NULL, 0, "a\nx\n", "a\nx\n", "0a 1b 2c ", true},
+        {NULL, 0, "a\nbb\n", "a\nbb\n", "0a 1b 2c ", true},
+        {NULL, 0, "a\nb\nc\nd\n", "a\nb\nc\nd\n", "0a 1b 2c ", true},
+        {NULL, 0, NULL, "a\nb\nc\n", "0a 1b 2c ", false},
+        {"z\n", 0, NULL, "z\n", "0z ", false},
+    };
+    struct world *world = *state;
+    struct flo_fleet_store *store = world->controller->store;
+    const char *own = world->controller->options.store;
+    char path[96];
+    bool differs;
+
+    snprintf(path, sizeof(path), "%s/lines", world->dir);
+    assert_int_equal(flo_audit_lines_put(world->controller, 0, "alone\n", &world->err), 0);
+    assert_int_equal(pulls(world, path, "a\n", &differs), 0);
+    world->controller->options.store = "shared";
+    for (size_t i = 0; i < FLO_COUNT(steps); i++) {
+        struct flo_buf FLO_CLEANUP(flo_buf_deinit) rows = {0};
+        char FLO_CLEANUP(flo_free_cleanup) *text = NULL;
+        size_t bytes;
+        if (steps[i].put != NULL) {
+            FAULTS_SWEEP_WHOLE(
+                store,
+                flo_audit_lines_put(world->controller, steps[i].at, steps[i].put, &world->err), 0);
+        }
+        FAULTS_SWEEP_WHOLE(store, pulls(world, path, steps[i].file, &differs), 0);
+        assert_int_equal(differs, steps[i].differs);
+        assert_int_equal(flo_fleet_audit_lines(store, 0, take_line, &rows, &world->err), 0);
+        assert_string_equal(rows.data, steps[i].rows);
+        assert_int_equal(flo_file_read(path, 65536, &text, &bytes, &world->err), 0);
+        assert_string_equal(text, steps[i].becomes);
+    }
+    assert_int_equal(flo_audit_lines_pull(world->controller, "/proc/lines", &differs, &world->err),
+                     FLO_E_IO_OPEN);
+    assert_true(flo_audit_lines_pull(world->controller, world->dir, &differs, &world->err) < 0);
+    world->controller->options.store = own;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -538,6 +698,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_line_that_a_device_invents_shows_nothing, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_line_that_fits_is_looked_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_fault_of_the_store_breaks_no_chain_and_signs_nothing,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_head_that_is_not_on_the_disk_was_not_signed, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_line_is_looked_at_again_after_a_fault, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_gets_the_lines_that_it_lacks, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restored_audit_excuses_lines_from_before, setup,
                                         teardown),
     };
