@@ -397,7 +397,10 @@ static void good_claims_are_taken(void **state)
     assert_int_equal(claims_with("azp", "\"flotilla\""), 0);
     assert_int_equal(claims_with("exp", "1799999941"), 0); /* skew */
     assert_int_equal(claims_with("iat", "1800000060"), 0);
+    assert_int_equal(claims_with("iat", "1799999340"), 0);
     assert_int_equal(claims_with("nbf", "1800000000.5"), 0);
+    assert_int_equal(claims_with("nbf", "1800000060"), 0);
+    assert_int_equal(claims_with("exp", "253402300799"), 0); /* of the year 9999 */
 }
 
 static void each_claim_that_is_missing_or_does_not_fit_is_refused(void **state)
@@ -420,6 +423,7 @@ static void each_claim_that_is_missing_or_does_not_fit_is_refused(void **state)
         {"exp", "\"1800000300\""},
         {"exp", "-1"},
         {"exp", "1e300"},
+        {"exp", "253402300800"},
         {"iat", NULL},
         {"iat", "1800000061"},
         {"iat", "1799999339"},
@@ -430,8 +434,13 @@ static void each_claim_that_is_missing_or_does_not_fit_is_refused(void **state)
         {"nonce", "\"n-10\""},
         {"nonce", "\"\""},
     };
+    char subject[FLO_OIDC_SUBJECT + 3];
 
     (void)state;
+    snprintf(subject, sizeof(subject), "\"%0*d\"", FLO_OIDC_SUBJECT - 1, 0);
+    assert_int_equal(claims_with("sub", subject), 0);
+    snprintf(subject, sizeof(subject), "\"%0*d\"", FLO_OIDC_SUBJECT, 0);
+    assert_int_equal(claims_with("sub", subject), FLO_E_LOGIN_TOKEN);
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
         if (claims_with(bad[i][0], bad[i][1]) != FLO_E_LOGIN_TOKEN) {
             fail_msg("%s %s was taken", bad[i][0], bad[i][1]);
@@ -512,12 +521,18 @@ static void more_roles_than_a_person_can_have_are_refused(void **state)
 
 static void a_claims_path_with_a_name_that_is_too_long_leads_nowhere(void **state)
 {
-    char path[FLO_NAME_MAX + 10];
+    char path[FLO_NAME_MAX + 10], text[FLO_NAME_MAX + 32];
     char out[FLO_GRANTS_TEXT];
 
     (void)state;
     snprintf(path, sizeof(path), "%0*d.roles", FLO_NAME_MAX + 1, 0);
     assert_int_equal(roles_of("{\"roles\":\"boss\"}", path, NULL, 0, out), FLO_E_LOGIN_ROLE);
+    for (int chars = FLO_NAME_MAX; chars <= FLO_NAME_MAX + 1; chars++) {
+        snprintf(path, sizeof(path), "%0*d.roles", chars, 0);
+        snprintf(text, sizeof(text), "{\"%0*d\":{\"roles\":\"boss\"}}", chars, 0);
+        assert_int_equal(roles_of(text, path, NULL, 0, out),
+                         chars <= FLO_NAME_MAX ? 0 : FLO_E_LOGIN_ROLE);
+    }
 }
 
 static void a_persons_name_is_a_name_and_its_account_is_its_own(void **state)
@@ -698,6 +713,7 @@ static void a_browser_is_sent_back_to_us_or_to_its_own_machine(void **state)
         "http://127.0.0.1:7/#",          "http://127.0.0.1:/",
         "http://127.0.0.1:490000/",      "http://127.0.0.1:7/\x7f",
         "http://127.0.0.1:65536/",       "http://127.0.0.1:0/",
+        "http://127.0.0.1:000080/",      "http://127.0.0.1:65535",
         "javascript:alert(1)",           "",
     };
 
@@ -706,6 +722,8 @@ static void a_browser_is_sent_back_to_us_or_to_its_own_machine(void **state)
     assert_true(
         flo_login_may_return("http://127.0.0.1:49152/callback", "fleet.example.com", false));
     assert_true(flo_login_may_return("http://[::1]:7/", "fleet.example.com", false));
+    assert_true(flo_login_may_return("http://[::1]:1/", "fleet.example.com", false));
+    assert_true(flo_login_may_return("http://[::1]:65535/", "fleet.example.com", false));
     assert_true(flo_login_may_return("http://127.0.0.1:8080/", "127.0.0.1:8080", true));
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
         if (flo_login_may_return(bad[i], "fleet.example.com", false)) {
