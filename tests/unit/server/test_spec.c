@@ -393,6 +393,82 @@ static void what_cannot_be_is_refused_with_its_place(void **state)
             "phases[0].spread: a list is not a list of 1 to 4");
 }
 
+static int read_json(const char *text)
+{
+    json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
+    assert_non_null(json);
+    int rv = flo_spec_read(json, &spec, &err);
+
+    json_decref(json);
+    return rv;
+}
+
+static int read_reason(const char *word, int count)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    flo_buf_text(&text, "{\"release\":\"tiny@2\",\"reason\":\"");
+    for (int i = 0; i < count; i++) {
+        flo_buf_text(&text, word);
+    }
+    flo_buf_text(&text, "\"}");
+    return read_json(text.data);
+}
+
+static void a_value_has_its_type_and_its_bounds(void **state)
+{
+    static const char *const good[] = {
+        "\"phases\":[{\"devices\":1},{\"share_pct\":100}]",
+        "\"phases\":[{\"devices\":200000},{\"share_pct\":0.5}]",
+        "\"phases\":[{\"share_pct\":50,\"min_devices\":2,\"max_devices\":2}]",
+        "\"rate\":\"000000000300/min\"",
+        "\"rate\":\"300.000000000000/min\"",
+    };
+    static const char *const bad[] = {
+        "\"reason\":7",
+        "\"reason\":\"two\\nlines\"",
+        "\"group\":7",
+        "\"group\":\"A b\"",
+        "\"target\":{\"group\":[]}",
+        "\"phases\":[{\"devices\":0}]",
+        "\"phases\":[{\"devices\":1.5}]",
+        "\"phases\":[{\"devices\":200001}]",
+        "\"phases\":[{\"devices\":\"1\"}]",
+        "\"phases\":[{\"share_pct\":0}]",
+        "\"phases\":[{\"share_pct\":100.5}]",
+        "\"phases\":[{\"share_pct\":\"1\"}]",
+        "\"phases\":[{\"share_pct\":50,\"min_devices\":3,\"max_devices\":2}]",
+        "\"phases\":[7]",
+        "\"policy\":7",
+        "\"gates\":7",
+        "\"gates\":{\"failed\":7}",
+        "\"limits\":7",
+        "\"limits\":{\"per_A b\":1}",
+        "\"rate\":\"0000000000300/min\"",
+        "\"rate\":\"300.0000000000000/min\"",
+        "\"rate\":\"300./min\"",
+    };
+    char text[256];
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(good) + FLO_COUNT(bad); i++) {
+        bool is_good = i < FLO_COUNT(good);
+        snprintf(text, sizeof(text), "{\"release\":\"tiny@2\",%s}",
+                 is_good ? good[i] : bad[i - FLO_COUNT(good)]);
+        if ((read_json(text) == 0) != is_good) {
+            fail_msg("%s: %s", text, err.what);
+        }
+    }
+    assert_int_equal(read_json("{\"release\":\"\"}"), FLO_E_REST_SCHEMA);
+    assert_int_equal(read_json("[]"), FLO_E_REST_SCHEMA);
+    assert_int_equal(read_reason("a", sizeof(spec.reason) - 1), 0);
+    assert_int_equal(read_reason("a", sizeof(spec.reason)), FLO_E_REST_SCHEMA);
+    assert_int_equal(read_reason("\xc3\xa9", sizeof(spec.reason) / 2), 0);
+    assert_int_equal(read_reason("\xc3\xa9", sizeof(spec.reason) / 2 + 1), FLO_E_REST_MEANING);
+    assert_int_equal(read_reason("\xc3\xa9", sizeof(spec.reason) - 1), FLO_E_REST_MEANING);
+    assert_int_equal(read_reason("\xc3\xa9", sizeof(spec.reason)), FLO_E_REST_SCHEMA);
+}
+
 static void a_size_is_a_number_of_devices_or_a_share(void **state)
 {
     static const char *const bad[] = {"",
@@ -500,6 +576,7 @@ int main(void)
         cmocka_unit_test(a_policy_that_goes_takes_no_other_field_along),
         cmocka_unit_test(what_is_fixed_stays),
         cmocka_unit_test(what_cannot_be_is_refused_with_its_place),
+        cmocka_unit_test(a_value_has_its_type_and_its_bounds),
         cmocka_unit_test(a_size_is_a_number_of_devices_or_a_share),
         cmocka_unit_test(labels_and_pairs_of_them_are_read),
         cmocka_unit_test(a_soak_beyond_its_deadline_makes_no_sense),
