@@ -46,12 +46,12 @@ static int path_of(const struct flo_controller *controller, const char *name, ch
                : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", controller->dir, name);
 }
 
-static bool signed_text(const struct flo_audit_checkpoint *checkpoint, char *out, size_t bytes)
+static void signed_text(const struct flo_audit_checkpoint *checkpoint, char *out, size_t bytes)
 {
     char text[FLO_AUDIT_CHECKPOINT_TEXT];
 
     flo_audit_checkpoint_text(checkpoint, text);
-    return (size_t)snprintf(out, bytes, CONTEXT "%s", text) < bytes;
+    snprintf(out, bytes, CONTEXT "%s", text);
 }
 
 static int room_for_one(struct flo_audit_head *head, struct flo_err *err)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -17,6 +18,7 @@
 #include "server-stub/state/audit/head.h"
 #include "server-stub/state/audit/lines.h"
 #include "server-stub/state/audit/witness.h"
+#include "server-stub/store/groups.h"
 #include "server-stub/store/lines.h"
 #include "tests/unit/server/store_faults.h"
 
@@ -206,7 +208,10 @@ static void a_chain_written_again_fails(void **state)
 
 static void heads_that_are_removed_or_changed_fail(void **state)
 {
-    static const char *const harms[] = {"rm audit.head", ": >audit.head",
+    static const char *const harms[] = {"python3 -c \"import re; t = open('audit.head').read();"
+                                        " open('audit.head', 'w').write(re.sub(r' (\\d{13}) ',"
+                                        " lambda m: ' %d ' % (int(m[1]) + 1), t))\"",
+                                        "rm audit.head", ": >audit.head",
                                         "sed -i 's/ 1 / 2 /;s/0 /1 /' audit.head",
                                         "rm keys/audit.key"};
     struct world *world = *state;
@@ -526,6 +531,16 @@ static void a_restored_audit_excuses_lines_from_before(void **state)
 
 /* ---- faults ---- */
 
+static off_t head_bytes(const struct world *world)
+{
+    char path[96];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/audit.head", world->dir);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
 static void a_fault_of_the_store_breaks_no_chain_and_signs_nothing(void **state)
 {
     struct world *world = *state;
@@ -534,6 +549,10 @@ static void a_fault_of_the_store_breaks_no_chain_and_signs_nothing(void **state)
     bool was_made;
 
     act(world, 3, "x");
+    assert_int_equal(flo_fleet_begin(store, &world->err), 0);
+    assert_int_equal(
+        flo_fleet_group_put(store, &(struct flo_fleet_group){.name = "lab"}, &world->err), 0);
+    assert_int_equal(flo_fleet_commit(store, &world->err), 0);
     for (unsigned at = 1;; at++) {
         faults_on(store, at);
         assert_false(the_running_one_sees(world));
@@ -543,6 +562,13 @@ static void a_fault_of_the_store_breaks_no_chain_and_signs_nothing(void **state)
         assert_int_equal(flo_audit_head_newest(world->controller).number, before.number);
     }
     assert_int_equal(flo_audit_head_newest(world->controller).number, before.number + 3);
+    assert_int_equal(flo_audit_head_seals(world->controller), flo_fleet_seals_number(store));
+    off_t bytes = head_bytes(world);
+    assert_false(the_running_one_sees(world));
+    assert_true(head_bytes(world) == bytes); /* nothing is new */
+    act(world, 1, "x");
+    flo_audit_head_tick(world->controller, flo_now_ms());
+    assert_true(head_bytes(world) == bytes); /* no minute passed */
     FAULTS_SWEEP_WHOLE(store, verify(world, NULL), 0);
     FAULTS_SWEEP_WHOLE(store, flo_audit_head_was_made(world->controller, &was_made, &world->err),
                        0);
@@ -665,6 +691,7 @@ static void a_file_gets_the_lines_that_it_lacks(void **state)
     assert_int_equal(flo_audit_lines_pull(world->controller, "/proc/lines", &differs, &world->err),
                      FLO_E_IO_OPEN);
     assert_true(flo_audit_lines_pull(world->controller, world->dir, &differs, &world->err) < 0);
+    FAULTS_SWEEP_WHOLE(store, flo_audit_head_restart(world->controller, &world->err), 0);
     world->controller->options.store = own;
 }
 
