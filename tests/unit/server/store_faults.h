@@ -3,12 +3,11 @@
 #ifndef FLOTILLA_TEST_STORE_FAULTS_H
 #define FLOTILLA_TEST_STORE_FAULTS_H
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
-
-#include <flotilla/errors/db.h>
 
 #include "server-stub/store/calls/kept.h"
 

@@ -12,7 +12,6 @@
 #include <cmocka.h>
 
 #include <flotilla/errors/audit.h>
-#include <flotilla/errors/io.h>
 
 #include "server-stub/state/audit/audit.h"
 #include "server-stub/state/audit/head.h"
@@ -21,6 +20,7 @@
 #include "server-stub/store/groups.h"
 #include "server-stub/store/lines.h"
 #include "tests/unit/server/store_faults.h"
+#include "tests/unit/waits.h"
 
 static bool syncs_fail;
 
@@ -567,7 +567,7 @@ static void a_fault_of_the_store_breaks_no_chain_and_signs_nothing(void **state)
     assert_false(the_running_one_sees(world));
     assert_true(head_bytes(world) == bytes); /* nothing is new */
     act(world, 1, "x");
-    flo_audit_head_tick(world->controller, flo_now_ms());
+    flo_audit_head_tick(world->controller, waits_now_ms());
     assert_true(head_bytes(world) == bytes); /* no minute passed */
     FAULTS_SWEEP_WHOLE(store, verify(world, NULL), 0);
     FAULTS_SWEEP_WHOLE(store, flo_audit_head_was_made(world->controller, &was_made, &world->err),

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include <flotilla/errors/io.h>
 #include <flotilla/errors/meta.h>
 #include <flotilla/errors/mqtt.h>
 #include <flotilla/errors/sig.h>
