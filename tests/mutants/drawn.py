@@ -9,8 +9,8 @@ expression over paths).  The set `border` judges what comes from outside and kee
 acknowledged: 95 % of its points have to fall, and 75 % of the rest.  Both are played without
 --set.  One build has all points, each behind a switch of the environment (drawn.h).  Each
 test is played once to see which points it reaches; then those tests play a point with it
-broken, the nearest first.  What unit tests let live, the stories of the rooms in
-tools/size.txt play (not with --units).  A build with AddressSanitizer draws frees, too.
+broken, the nearest first.  The stories of the rooms in tools/size.txt play what unit tests
+let live (not with --units).  A build with AddressSanitizer draws frees, too.
 The end says who survived, with file and line; harmless.txt says which may.
 """
 import argparse
@@ -345,7 +345,8 @@ class Play:
                 self.verdicts[number] = ""
                 if test.notices(number):
                     self.verdicts[number] = test.name
-                    return
+                    return self.say(number)
+            return None
         self.each(play_point, self.open(), jobs)
 
     def play(self, with_stories):
@@ -354,12 +355,15 @@ class Play:
         if with_stories and self.open():
             self.by(self.stories(), STORIES_MAX, self.jobs * STORIES_AT_ONCE)
 
-    def say(self):
-        for number, one in self.points.items():
-            word = self.verdicts.get(number)
-            print("%-9s %-7s %s:%d  %s%s" % (
-                "fell" if word else "NOT SEEN" if word is None else "SURVIVES", one.kind,
-                one.path, one.line, one.text[:70], "  (%s)" % word if word else ""))
+    def say(self, number):
+        one, word = self.points[number], self.verdicts.get(number)
+        print("%-9s %-7s %s:%d  %s%s" % (
+            "fell" if word else "NOT SEEN" if word is None else "SURVIVES", one.kind, one.path,
+            one.line, one.text[:70], "  (%s)" % word if word else ""), flush=True)
+
+    def end(self):
+        for number in self.open():
+            self.say(number)
         for word in self.build.trouble:
             print("TROUBLE   %s" % word)
 
@@ -407,8 +411,8 @@ def draw(which, files, count, frees):
 
 
 def least_of(which, count):
-    """How many of so many points have to fall.  Of a few ones so many that less than one
-    draw in a thousand is below it, if the whole set has its percents."""
+    """How many of so many points have to fall.  The bound of a small part is one that less
+    than a draw in a thousand misses, if the whole set has its percents."""
     share = LEAST[which] / 100
     if count >= FEW:
         return math.ceil(share * count)
@@ -424,7 +428,7 @@ def judged(chosen, args):
         one = Play(Drawn(folder, place), [point for some in chosen.values() for point in some],
                    int(os.environ.get("JOBS") or len(os.sched_getaffinity(0))), args.tests)
         one.play(not args.units)
-        one.say()
+        one.end()
     alive = {one.points[number] for number in one.open()}
     good = not one.build.trouble
     for which, some in chosen.items():
