@@ -3,8 +3,8 @@
  *
  * Orders, rollouts and emergencies go out meanwhile, and devices restart with and
  * without power.  In a drawn state of its updates, a device's clock takes a step: a
- * leap second, an hour of summer time, or NTP's.  Then each device takes the next order within two heartbeats,
- * and no good clock lets an order pass that has expired.  This file plays what TLS
+ * leap second, an hour of summer time, or NTP's.  Then each device takes the next order within two
+ * heartbeats, and no good clock lets an order pass that has expired.  This file plays what TLS
  * refuses, by the dates of the controller's certificate. */
 #include <string.h>
 

@@ -479,12 +479,12 @@ struct sim_world {
     bool is_controllers;            /* ... the controller's */
     struct sim_misfortune misfortunes[SIM_MISFORTUNES_MAX];
     size_t misfortune_count;
-    uint64_t without;                     /* misfortunes left out, as bits */
-    uint64_t only;                        /* kinds of them, as bits; 0: all */
-    uint64_t disturbed_ms;                /* broker, controller, mirror: the last time */
-    uint64_t end_ms;                      /* of them */
-    uint32_t days;                        /* that it plays; 0: minutes, as the seed says */
-    bool plays_clocks;                    /* clocks.c */
+    uint64_t without;      /* misfortunes left out, as bits */
+    uint64_t only;         /* kinds of them, as bits; 0: all */
+    uint64_t disturbed_ms; /* broker, controller, mirror: the last time */
+    uint64_t end_ms;       /* of them */
+    uint32_t days;         /* that it plays; 0: minutes, as the seed says */
+    bool plays_clocks;     /* clocks.c */
     /* After each step of a core.  Or NULL. */
     void (*look)(struct sim_device *device, const struct flo_agent *agent);
     uint64_t peer_from_ms, peer_until_ms; /* of the controller's certificate then */
