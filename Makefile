@@ -84,7 +84,8 @@ sweep: build ## kill updater and agent at every change to the disk, cut the powe
 	@cmake --build build/release --target sweep
 
 mutants: build-tests ## 500 drawn checks, bounds and syncs, each broken: which test notices?
-	@tests/mutants/drawn.py --set border --count 200 && tests/mutants/drawn.py --set rest --count 300
+	@tests/mutants/drawn.py --set border --count 200; border=$$?; \
+	    tests/mutants/drawn.py --set rest --count 300 && exit $$border
 
 fuzz: ## each fuzz target for SECONDS (default 60)
 	@tests/lanes/fuzz.sh $(or $(SECONDS),60)

@@ -49,7 +49,7 @@ LANES = {
     "arm64": ("lane_arm64",),
     "armhf": ("lane_armhf",),
     "options": ("lane_options",),
-    "faults": ("lane_mutants", "lane_coverage", "power_worker", "power_agent",
+    "faults": ("lane_mutants", "lane_drawn", "lane_coverage", "power_worker", "power_agent",
                "power_controller", "power_assets", "power_batches", "power_pairs",
                "sweep_pairs", "sweep_worker", "sweep_agent-bundle", "sweep_assets_yes",
                "sweep_assets_no"),
@@ -117,6 +117,7 @@ ROWS = {
         r"^\[([a-z0-9-]+)\]$", "\n".join(
             read("tests", "mutants", name + ".mutants")
             for name in names_of("tests/mutants/*.mutants")), re.M), "removed checks"),
+    "drawn": (SEED, "lane_drawn", "faults", lambda: None, "checks that nobody chose, broken"),
     "kills": (SEED, "sweep_.*|power_.*", "faults", lambda: None, "kills and power cuts"),
     "damage": (SEED, "lane_model_damage", "long", lambda: None, "damaged models"),
 }
