@@ -413,13 +413,13 @@ def draw(which, files, count, frees):
 
 def least_of(which, count):
     """How many of so many points have to fall.  The bound of a small part is one that less
-    than a draw in a thousand misses, if the whole set stands where it stood."""
+    than a draw in a hundred misses, if the whole set stands where it stood."""
     if count >= FEW:
         return math.ceil(LEAST[which] * count / 100)
     share = STAND[which] / 100
     chances = [math.comb(count, n) * share ** n * (1 - share) ** (count - n)
                for n in range(count + 1)]
-    return next(n for n in range(count + 1) if sum(chances[:n + 1]) > 0.001)
+    return next(n for n in range(count + 1) if sum(chances[:n + 1]) > 0.01)
 
 
 def judged(chosen, args):
