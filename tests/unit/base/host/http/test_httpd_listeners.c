@@ -152,9 +152,18 @@ static void a_port_in_use_is_named(void **state)
 
 static void a_port_that_is_none_is_not_another_one(void **state)
 {
-    static const char *const addresses[] = {"127.0.0.1:65536", "127.0.0.1:99999", "127.0.0.1:-1",
-                                            "127.0.0.1:", "127.0.0.1:0x50"};
+    static char long_one[260];
+    static const char *const addresses[] = {"127.0.0.1:65536",
+                                            "127.0.0.1:99999",
+                                            "127.0.0.1:-1",
+                                            "127.0.0.1:",
+                                            "127.0.0.1:0x50",
+                                            ":80",
+                                            "host",
+                                            long_one};
     (void)state;
+    memset(long_one, 'h', 256); /* a byte more than a host may have */
+    memcpy(long_one + 256, ":80", 4);
     for (size_t i = 0; i < FLO_COUNT(addresses); i++) {
         struct flo_err err = {0};
         assert_int_equal(flo_httpd_listen(world.httpd, addresses[i], NULL, 0, NULL, &err),
