@@ -171,7 +171,7 @@ static int import(struct flo_controller *controller, const char *file, const cha
     flo_log(FLO_LOG_INFO, "store", "%llu rows were copied; " FILE_NAME " is now " MOVED_NAME,
             (unsigned long long)rows);
     return rename(file, moved) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s to %s", file, moved)
-                                   : 0;
+                                   : flo_dir_sync(controller->dir, err);
 }
 
 static int open_tables(struct flo_controller *controller, struct flo_err *err)
