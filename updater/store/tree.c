@@ -17,8 +17,9 @@
 
 static int trees_open(const struct flo_store *store, bool makes)
 {
-    if (makes && mkdirat(store->dir_fd, "trees", 0700) == 0) {
-        fsync(store->dir_fd);
+    if (makes && mkdirat(store->dir_fd, "trees", 0700) == 0 &&
+        flo_store_sync_dir(store->dir_fd, "trees", NULL) < 0) {
+        return -1;
     }
     return openat(store->dir_fd, "trees", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
