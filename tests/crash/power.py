@@ -7,7 +7,8 @@ says what the disk shows then, by two models of a disk.
 
 Each state is built in a folder and looked at as a start would; some are
 started.  controller.py says what a controller promises, in the same way, and
-shows.py what assets do, and batches.py batches.
+shows.py what assets do, batches.py batches, keeps.py trust statements,
+packed weights and drafts.
 
 A state is bad when the record of the slots is gone or names what is not whole,
 when a blob has other bytes than its name says, when it is older than what was
@@ -44,9 +45,11 @@ from waits import moment
 
 RECORDED = ["flotilla-agent", "flotilla-updater", "flotilla-controller"]
 SCENARIOS = ["update", "first", "resume", "bundle", "bundle-resume",
-             "controller", "assets", "batches", "pairs"]
+             "controller", "assets", "batches", "pairs", "trust", "packs", "drafts"]
 ELSEWHERE = {"controller": ("controller", "Service"), "assets": ("shows", "Shows"),
-             "batches": ("batches", "Batches"), "pairs": ("shows", "Renews")}
+             "batches": ("batches", "Batches"), "pairs": ("shows", "Renews"),
+             "trust": ("keeps", "Takes"), "packs": ("keeps", "Packs"),
+             "drafts": ("keeps", "Drafts")}
 GROUPS = {"all": SCENARIOS, "worker": SCENARIOS[:3], "agent": SCENARIOS[3:5],
           **{scenario: [scenario] for scenario in SCENARIOS}}
 STATE = "device"  # the state directory, in a folder that is on the disk
@@ -465,10 +468,12 @@ def main():
     options.slots = os.path.join(tests, "crash_slots")
     options.assets = os.path.join(tests, "crash_assets")
     options.pairs = os.path.join(tests, "crash_pairs")
+    options.tests = tests
     options.keep = False
     there = [os.path.join(options.bin, name) for name in RECORDED
              if os.path.exists(os.path.join(options.bin, name))]
-    for name in {"all": RECORDED, "controller": RECORDED[2:], "assets": [], "pairs": []}.get(
+    small = dict.fromkeys(["assets", "pairs", "trust", "packs", "drafts"], [])
+    for name in {"all": RECORDED, "controller": RECORDED[2:], **small}.get(
             options.scenario, RECORDED[:2]):
         if os.path.join(options.bin, name) not in there:
             print("skipped, there is no %s" % name)

@@ -51,7 +51,7 @@ LANES = {
     "options": ("lane_options",),
     "faults": ("lane_mutants", "lane_drawn", "lane_coverage", "power_worker", "power_agent",
                "power_controller", "power_assets", "power_batches", "power_pairs",
-               "sweep_pairs", "sweep_worker", "sweep_agent-bundle", "sweep_assets_yes",
+               "power_trust", "power_packs", "power_drafts", "sweep_pairs", "sweep_worker", "sweep_agent-bundle", "sweep_assets_yes",
                "sweep_assets_no"),
 }
 ALWAYS = ("lane_asan", "lane_fuzz")  # in each run of `make lanes`
