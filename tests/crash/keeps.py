@@ -14,6 +14,7 @@ import hashlib
 import os
 import subprocess
 
+import sets
 from shows import Small
 from waits import HANG_S
 
@@ -89,19 +90,19 @@ class Packs(Small):
     def look(self, root, done):
         """`done` packs were published, and the next one may be."""
         packed = os.path.join(root, "device", "packed")
-        names = os.listdir(packed) if os.path.isdir(packed) else []
+        names = sets.names(packed) if os.path.isdir(packed) else []
         found = [whole(packed, name) for name in names]
         for name, which in zip(names, found):
             assert name.endswith(digest_of(which)), "the bytes of %s" % name
         assert found or done < self.calls, "no pack"
         assert set(found) <= {done, done + 1}, "packs %s" % found
-        for name in os.listdir(os.path.join(root, "cache")):
+        for name in sets.names(os.path.join(root, "cache")):
             assert whole(os.path.join(root, "cache"), name) == 1, "cache %s" % name
 
     def again(self, root, done):
         self.call(root, done)
         self.look(root, done + 1)
-        assert len(os.listdir(os.path.join(root, "device", "packed"))) == 1, "packs are left"
+        assert len(sets.names(os.path.join(root, "device", "packed"))) == 1, "packs are left"
 
 
 class Drafts(Small):
@@ -123,7 +124,7 @@ class Drafts(Small):
     def again(self, root, done):
         self.call(root, done)
         assert whole(root, "table.draft") == done + 1, "again"
-        assert os.listdir(root) == ["table.draft"], "left: %s" % os.listdir(root)
+        assert sets.names(root) == ["table.draft"], "left: %s" % sets.names(root)
 
 
 BYTES = 6000  # of a pack and a table
