@@ -23,11 +23,10 @@
 
 static int links_open(const struct flo_store *store, bool makes)
 {
-    if (makes && mkdirat(store->dir_fd, "links", 0755) == 0 &&
-        flo_store_sync_dir(store->dir_fd, "links", NULL) < 0) {
-        return -1;
-    }
-    return openat(store->dir_fd, "links", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool is_made = makes && mkdirat(store->dir_fd, "links", 0755) == 0;
+    return is_made && flo_store_sync_dir(store->dir_fd, "links", NULL) < 0
+               ? -1
+               : openat(store->dir_fd, "links", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 /* ---- text ---- */

@@ -17,11 +17,10 @@
 
 static int trees_open(const struct flo_store *store, bool makes)
 {
-    if (makes && mkdirat(store->dir_fd, "trees", 0700) == 0 &&
-        flo_store_sync_dir(store->dir_fd, "trees", NULL) < 0) {
-        return -1;
-    }
-    return openat(store->dir_fd, "trees", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool is_made = makes && mkdirat(store->dir_fd, "trees", 0700) == 0;
+    return is_made && flo_store_sync_dir(store->dir_fd, "trees", NULL) < 0
+               ? -1
+               : openat(store->dir_fd, "trees", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 static int add_file(const struct flo_store *store, int tree, const struct flo_release_file *file,
