@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <flotilla/errors/state.h>
 #include <flotilla/updater.h>
 
 #include "base/host/crypto.h"
