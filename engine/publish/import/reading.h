@@ -1,0 +1,54 @@
+/* Reading: what is done with each key of somebody else's file.  No key is
+ * passed over: it is applied, harmless, or refused by its name.
+ *
+ * reading.def has a row for each key; the first row that fits a key and its
+ * value decides.  A key without a row is refused, and so is a value that no row
+ * of its key names.  A person may accept a refused key, which then counts as
+ * absent in the report alone. */
+#ifndef FLOTILLA_ENGINE_IMPORT_READING_H
+#define FLOTILLA_ENGINE_IMPORT_READING_H
+
+#include "base/tree/tree.h"
+
+#define FLO_READING_ACCEPTED_MAX 32
+
+enum flo_fate {
+    FLO_APPLIED,  /* a function makes a part of the model of it */
+    FLO_HARMLESS, /* no answer depends on it */
+    FLO_REFUSED,  /* answers depend on it, and no program of ours does that */
+};
+
+/* Tells whether a row fits: `object` has the key whose value is `value`. */
+typedef bool flo_reading_when(const struct flo_tree_node *object,
+                              const struct flo_tree_node *value);
+
+struct flo_reading_row {
+    const char *file;
+    /* Names, separated by dots.  * is any name or item; ** at the end, all that
+     * is below.  In tokenizer.json an object with a type is SECTION/TYPE. */
+    const char *path;
+    const char *families; /* architectures of ours, separated by blanks; "": all */
+    enum flo_fate fate;
+    const char *values;     /* JSON, separated by |; "": any */
+    flo_reading_when *when; /* NULL: always */
+    const char *why;        /* what applies it, why it's harmless, or what to do */
+};
+extern const struct flo_reading_row flo_reading_rows[];
+extern const size_t flo_reading_row_count;
+
+/* Zero-initialise, but for `arch`. */
+struct flo_reading {
+    const char *arch;
+    const char *accepted[FLO_READING_ACCEPTED_MAX]; /* names or paths of keys */
+    size_t accepted_count;
+    struct flo_buf report; /* a line for each key: FATE, FILE, PATH, VALUE, WHY, by tabs */
+};
+
+/* Reads each key of `object`, which `file` has, and adds it to the report.
+ *
+ * FLO_E_MODEL_FOLDER: a key is refused.  The report has all keys then, too. */
+FLO_MUST_USE int flo_reading_file(struct flo_reading *reading, const char *file,
+                                  const struct flo_tree_node *object, struct flo_err *err);
+void flo_reading_deinit(struct flo_reading *reading);
+
+#endif
