@@ -53,6 +53,15 @@ int flo_session_embed(struct flo_session *session, const int32_t *tokens, size_t
     return rv;
 }
 
+bool flo_embedding_end(const struct flo_engine_info *info, float *vector)
+{
+    bool is_finite = true;
+    for (uint32_t i = 0; i < info->n_embd; i++) {
+        is_finite = is_finite && isfinite(vector[i]);
+    }
+    return is_finite && (info->keeps_length || flo_embedding_finish(vector, info->n_embd));
+}
+
 bool flo_embedding_finish(float *vector, uint32_t n_embd)
 {
     double squares = 0;

@@ -81,6 +81,7 @@ static int native_load(struct flo_engine *e, const struct flo_engine_options *op
 static void native_tell(struct flo_engine *e, struct flo_engine_info *info)
 {
     info->labels = e->hparams.n_labels;
+    info->keeps_length = e->hparams.is_encoder && e->hparams.keeps_length;
     if (info->labels > 0 && e->weights.output.tensor == e->weights.embedding.tensor) {
         /* the model has only a ranking head, so it writes no text */
         info->properties &= ~(unsigned)FLO_COMPUTE_ANSWERS;

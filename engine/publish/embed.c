@@ -50,7 +50,7 @@ static int embed_text(struct embed *e, size_t index, struct flo_err *err)
     memset(vector, 0, info->n_embd * sizeof(*vector));
     flo_session_reset(e->session);
     FLO_TRY(flo_session_embed(e->session, e->tokens, count, e->pooling, vector, err));
-    if (!flo_embedding_finish(vector, info->n_embd)) {
+    if (!flo_embedding_end(info, vector)) {
         return flo_fail(err, FLO_E_MODEL_NONFINITE, "text %zu: its vector is not finite",
                         index + 1);
     }

@@ -175,7 +175,7 @@ static int answer(struct flo_embed *embed, const struct flo_engine *engine,
 
     if (message->embed.ranks) {
         rv = score(embed, engine, err);
-    } else if (!flo_embedding_finish(embed->vector, n_embd)) {
+    } else if (!flo_embedding_end(flo_engine_info(engine), embed->vector)) {
         rv =
             flo_fail(err, FLO_E_MODEL_NONFINITE, "the vector of input %u is not finite", embed->at);
     }

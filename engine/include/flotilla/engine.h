@@ -203,6 +203,7 @@ struct flo_engine_info {
     unsigned properties; /* enum flo_compute_property */
     bool has_vocabulary;
     uint32_t labels;      /* number of outputs of the ranking head; 0: the model has none */
+    bool keeps_length;    /* vectors of texts are not brought to length 1 */
     bool is_packed;       /* the weights come from the packed file */
     char packed_why[128]; /* reason why the packed file next to the model is not used */
 };

@@ -49,6 +49,8 @@ FLO_MUST_USE int flo_session_embed(struct flo_session *session, const int32_t *t
  * cosine, and a sum gives the same vector as a mean.  Returns false if the
  * vector is zero or not finite, and leaves it unchanged. */
 bool flo_embedding_finish(float *vector, uint32_t n_embd);
+/* Does that, unless the model's file says that vectors keep their length. */
+bool flo_embedding_end(const struct flo_engine_info *info, float *vector);
 
 /* ---- ranking ---- */
 

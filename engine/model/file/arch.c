@@ -31,12 +31,12 @@ static const struct flo_arch archs[FLO_ARCHS] = {
     },
     [FLO_ARCH_QWEN2] = {
         .needs = FLO_SET(QKV_BIAS),
-        .may = FLO_SET(OUTPUT_BIAS),
+        .may = FLO_SET(OUTPUT_BIAS) | FLO_SET(ROPE_FREQS),
         .rotation = FLO_ROTATE_HALVES,
     },
     [FLO_ARCH_QWEN3] = {
         .needs = FLO_SET(QK_NORM),
-        .may = FLO_SET(OUTPUT_BIAS),
+        .may = FLO_SET(OUTPUT_BIAS) | FLO_SET(ROPE_FREQS),
         .rotation = FLO_ROTATE_HALVES,
     },
     [FLO_ARCH_QWEN3MOE] = {
@@ -89,6 +89,7 @@ static const struct flo_arch archs[FLO_ARCHS] = {
         .rotation = FLO_ROTATE_HALVES,
     },
     [FLO_ARCH_SMOLLM3] = {
+        .may = FLO_SET(ROPE_FREQS),
         .rotation = FLO_ROTATE_PAIRS,
         .unrotated_period = 4,
     },
@@ -119,6 +120,7 @@ static const struct flo_arch archs[FLO_ARCHS] = {
         .is_global_unrotated = true,
     },
     [FLO_ARCH_GRANITE] = {
+        .may = FLO_SET(ROPE_FREQS),
         .rotation = FLO_ROTATE_PAIRS,
     },
     [FLO_ARCH_MINICPM] = {

@@ -206,12 +206,14 @@ static void read_window(struct reader *r, struct flo_hparams *h)
     uint32_t period = r->arch->window_period;
     const struct flo_gguf_kv *kv;
 
-    if (period == 0 || r->rv < 0) {
+    kv = flo_gguf_find(r->gguf, key_of(r, pattern));
+    /* A family without windows has them where a list names the layers. */
+    if (r->rv < 0 || (period == 0 && (kv == NULL || kv->type != FLO_GGUF_ARRAY))) {
         return;
     }
     h->window = r->arch->window;
     read_u32(r, "attention.sliding_window", 0, UINT32_MAX, &h->window);
-    kv = flo_gguf_find(r->gguf, key_of(r, pattern));
+    (void)key_of(r, pattern);
     if (kv == NULL || kv->type != FLO_GGUF_ARRAY) {
         read_u32(r, pattern, 0, FLO_LAYERS_MAX, &period);
         kv = NULL;
@@ -402,6 +404,9 @@ static void read_pooling(struct reader *r, struct flo_hparams *h, bool has_head)
         read_u32(r, "classifier.pooling_type", 1, FLO_POOLED_LAST, &kind);
         pooling = kind;
     }
+    bool is_normal = true;
+    read_flag(r, "pooling_normalize", 0, 0, &is_normal);
+    h->keeps_length = !is_normal;
     h->is_encoder = r->arch->is_encoder;
     h->pooling = pooling <= FLO_POOLED_LAST ? (enum flo_text_pooling)pooling : FLO_POOLED_NONE;
     if (h->is_encoder && h->pooling == FLO_POOLED_NONE) {
@@ -543,6 +548,8 @@ static void read_experts(struct reader *r, struct flo_hparams *h)
     h->n_ff_shared = h->n_ff_expert;
     read_u32(r, "expert_shared_feed_forward_length", 0, FLO_WIDTH_MAX, &h->n_ff_shared);
     read_f32(r, "expert_weights_scale", 0, 1e6f, &h->expert_scale);
+    h->normalises_experts = r->arch->normalises_experts;
+    read_flag(r, "expert_weights_norm", 0, 0, &h->normalises_experts);
 }
 
 /* Reads the widths of the feed-forward parts, and which layers have experts.

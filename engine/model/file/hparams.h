@@ -79,6 +79,7 @@ struct flo_hparams {
         FLO_POOLED_FIRST,
         FLO_POOLED_LAST
     } pooling;
+    bool keeps_length; /* a text's vector is not brought to length 1 */
     uint32_t n_types; /* kinds of text that the embedding distinguishes */
     uint32_t n_dense; /* width between the two matrices behind the pooled vector; 0: none */
 
@@ -87,7 +88,8 @@ struct flo_hparams {
     uint32_t n_expert;         /* 0: the model has no experts */
     uint32_t n_expert_used;
     uint32_t n_ff_expert, n_ff_shared;
-    float expert_scale; /* factor of the experts' weights */
+    float expert_scale;      /* factor of the experts' weights */
+    bool normalises_experts; /* weights of the chosen experts add up to 1 */
 
     /* Recurrent layers.  A state space or delta net keeps n_state values for
      * each of its n_inner values. */

@@ -75,7 +75,7 @@ static void choose(const struct flo_engine *e, const struct flo_layer *layer, ui
         sum += weights[i];
     }
     for (uint32_t i = 0; i < h->n_expert_used; i++) {
-        uses[i].weight = weights[i] / (e->arch->normalises_experts ? sum : 1) * h->expert_scale;
+        uses[i].weight = weights[i] / (h->normalises_experts ? sum : 1) * h->expert_scale;
         if (layer->expert_scale != NULL) {
             uses[i].weight *= layer->expert_scale[uses[i].expert];
         }
