@@ -80,8 +80,8 @@ struct flo_hparams {
         FLO_POOLED_LAST
     } pooling;
     bool keeps_length; /* a text's vector is not brought to length 1 */
-    uint32_t n_types; /* kinds of text that the embedding distinguishes */
-    uint32_t n_dense; /* width between the two matrices behind the pooled vector; 0: none */
+    uint32_t n_types;  /* kinds of text that the embedding distinguishes */
+    uint32_t n_dense;  /* width between the two matrices behind the pooled vector; 0: none */
 
     uint32_t n_streams, n_low; /* residual streams, 0 if there is one; rank of a branch */
     uint32_t n_per_layer;      /* width of each layer's own embedding; 0: there are none */

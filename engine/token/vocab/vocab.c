@@ -274,6 +274,23 @@ static void spare_message_end(struct flo_vocab *vocab)
     }
 }
 
+/* Adds the end tokens that a trainer's list names. */
+static int load_ends(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
+{
+    static const char key[] = "flotilla.end_token_ids";
+    const struct flo_gguf_kv *list = NULL;
+    FLO_TRY(flo_gguf_array(gguf, key, FLO_GGUF_U32, &list, err));
+    for (uint64_t i = 0; list != NULL && i < list->count; i++) {
+        uint32_t id = flo_get_u32(list->data + 4 * i);
+        if (id >= (uint32_t)vocab->facts.count) {
+            return flo_fail(err, FLO_E_GGUF_VOCAB, "%s has %" PRIu32 ", ids are 0 to %" PRId32, key,
+                            id, vocab->facts.count - 1);
+        }
+        vocab->tokens[id].is_end = true;
+    }
+    return 0;
+}
+
 static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     struct flo_vocab_facts *facts = &vocab->facts;
@@ -320,7 +337,7 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct
         vocab->tokens[facts->eot].is_end = true;
     }
     spare_message_end(vocab);
-    return 0;
+    return load_ends(vocab, gguf, err);
 }
 
 /* Sets whether texts are composed.  Those of Qwen 2 are not, because all other
