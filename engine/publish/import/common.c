@@ -1,4 +1,5 @@
 /* Common: the keys that all families have. */
+#include <math.h>
 #include <string.h>
 
 #include "engine/publish/import/family.h"
@@ -62,12 +63,24 @@ static void set_yarn(struct flo_import *import)
         {".rope.scaling.yarn_beta_fast", "beta_fast"},
         {".rope.scaling.yarn_beta_slow", "beta_slow"},
     };
-    const struct flo_tree_node *rope = flo_config_rope(&import->config, false);
-    double value;
+    const struct flo_config *config = &import->config;
+    const struct flo_tree_node *rope = flo_config_rope(config, false);
+    double value, one = flo_config_rope_number(config, false, "mscale", 0);
+    double all = flo_config_rope_number(config, false, "mscale_all_dim", 0);
+    double grown = log(flo_config_rope_number(config, false, "factor", 1));
+    double context =
+        flo_config_number(config, "original_max_position_embeddings max_position_embeddings", 0);
     flo_keys_u32(&import->keys, ".rope.scaling.original_context_length",
-                 (uint32_t)flo_config_rope_number(
-                     &import->config, false, "original_max_position_embeddings",
-                     flo_config_number(&import->config, "original_max_position_embeddings", 0)));
+                 (uint32_t)flo_config_rope_number(config, false, "original_max_position_embeddings",
+                                                  context));
+    if (one > 0 && all > 0 && grown > 0 && strcmp(import->family->arch, "mistral3") != 0) {
+        flo_keys_f32(&import->keys, ".rope.scaling.yarn_attn_factor",
+                     (1 + 0.1 * one * grown) / (1 + 0.1 * all * grown));
+    }
+    if (flo_tree_says(flo_tree_member(rope, "truncate"), false)) {
+        /* llama.cpp always truncates, and has no key */
+        flo_keys_bool(&import->keys, ".rope.scaling.yarn_truncate", false);
+    }
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
         if (flo_tree_number(flo_tree_member(rope, numbers[i].name), &value)) {
             flo_keys_f32(&import->keys, numbers[i].key, value);
@@ -171,5 +184,6 @@ int flo_family_keys(struct flo_import *import, struct flo_err *err)
     if ((flags & FLO_FAMILY_POOLED) != 0) {
         FLO_TRY(flo_family_pooling(import, err));
     }
-    return import->family->finish != NULL ? import->family->finish(import, err) : 0;
+    FLO_TRY(import->family->finish != NULL ? import->family->finish(import, err) : 0);
+    return flo_family_windows(import, err);
 }

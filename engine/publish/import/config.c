@@ -109,6 +109,13 @@ const struct flo_tree_node *flo_config_find(const struct flo_config *config, con
     return NULL;
 }
 
+bool flo_config_is_null(const struct flo_config *config, const char *name)
+{
+    const struct flo_tree_node *node = flo_tree_member(config->inner, name);
+    node = node != NULL ? node : flo_tree_member(config->root, name);
+    return node != NULL && node->kind == FLO_TREE_NULL;
+}
+
 int flo_config_u32(const struct flo_config *config, const char *names, uint32_t most, uint32_t *out,
                    struct flo_err *err)
 {

@@ -37,6 +37,8 @@ void flo_config_deinit(struct flo_config *config);
 /* Finds the first of several names, which are separated by blanks.  Returns
  * NULL when all are absent. */
 const struct flo_tree_node *flo_config_find(const struct flo_config *config, const char *names);
+/* Tells whether a setting is there, and null. */
+bool flo_config_is_null(const struct flo_config *config, const char *name);
 /* Reads a whole number of at most `most`.  An absent one leaves *out unchanged.
  * FLO_E_MODEL_FOLDER: another value. */
 FLO_MUST_USE int flo_config_u32(const struct flo_config *config, const char *names, uint32_t most,

@@ -8,9 +8,8 @@
 
 /* ---- files of sentence-transformers ---- */
 
-/* Reads a small JSON file of the folder; *text is NULL when it is absent. */
-static int read_json(const struct flo_import *import, const char *name, char **text,
-                     struct flo_tree *tree, struct flo_err *err)
+int flo_family_json(const struct flo_import *import, const char *name, char **text,
+                    struct flo_tree *tree, struct flo_err *err)
 {
     size_t bytes;
     FLO_TRY(flo_folder_read(&import->folder, name, SMALL_BYTES_MAX, text, &bytes, err));
@@ -18,7 +17,7 @@ static int read_json(const struct flo_import *import, const char *name, char **t
     return rv < 0 ? flo_wrap(err, rv, "%s", name) : 0;
 }
 
-static bool is_kind(const struct flo_tree_node *module, const char *end)
+bool flo_module_is(const struct flo_tree_node *module, const char *end)
 {
     const struct flo_tree_node *type = flo_tree_member(module, "type");
     size_t bytes = strlen(end);
@@ -26,8 +25,7 @@ static bool is_kind(const struct flo_tree_node *module, const char *end)
            strcmp(type->text + type->bytes - bytes, end) == 0;
 }
 
-/* Returns the folder of a module, or NULL when it is none inside ours. */
-static const char *folder_of(const struct flo_tree_node *module)
+const char *flo_module_folder(const struct flo_tree_node *module)
 {
     const struct flo_tree_node *path = flo_tree_member(module, "path");
     return path != NULL && path->kind == FLO_TREE_STRING && path->bytes > 0 && path->bytes < 64 &&
@@ -57,7 +55,7 @@ static int set_pooling(struct flo_import *import, const char *folder, struct flo
     FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
     char name[96];
     snprintf(name, sizeof(name), "%s/config.json", folder);
-    FLO_TRY(read_json(import, name, &text, &tree, err));
+    FLO_TRY(flo_family_json(import, name, &text, &tree, err));
     for (uint32_t i = 1; text != NULL && i < FLO_COUNT(poolings); i++) {
         if (is_set(tree.nodes, poolings[i].key) ||
             flo_tree_is(flo_tree_member(tree.nodes, "pooling_mode"), poolings[i].mode)) {
@@ -72,12 +70,21 @@ int flo_family_pooling(struct flo_import *import, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
-    FLO_TRY(read_json(import, "modules.json", &text, &tree, err));
+    FLO_TRY(flo_family_json(import, "modules.json", &text, &tree, err));
     const struct flo_tree_node *module = text != NULL ? flo_tree_first(tree.nodes) : NULL;
+    bool is_normal = module == NULL;
     for (; module != NULL; module = module->next) {
-        if (is_kind(module, "Pooling") && folder_of(module) != NULL) {
-            return set_pooling(import, folder_of(module), err);
+        is_normal = is_normal || flo_module_is(module, "Normalize");
+        if (flo_module_is(module, "Pooling") && flo_module_folder(module) != NULL) {
+            FLO_TRY(set_pooling(import, flo_module_folder(module), err));
         }
+    }
+    if (!is_normal && (import->family->flags & FLO_FAMILY_ENCODER) == 0) {
+        return flo_folder_fail(err, "modules.json has no Normalize, and vectors of this family "
+                                    "have length 1");
+    }
+    if (!is_normal) {
+        flo_keys_bool(&import->keys, ".pooling_normalize", false);
     }
     return 0;
 }
@@ -90,7 +97,7 @@ static int set_dense(struct flo_import *import, const char *folder, uint32_t num
     char name[96], prefix[16];
     snprintf(prefix, sizeof(prefix), "dense_%u.", number);
     snprintf(name, sizeof(name), "%s/config.json", folder);
-    FLO_TRY(read_json(import, name, &text, &tree, err));
+    FLO_TRY(flo_family_json(import, name, &text, &tree, err));
     static const char *const ends[][2] = {{"feat_in", "in_features"}, {"feat_out", "out_features"}};
     for (size_t i = 0; i < FLO_COUNT(ends); i++) {
         int64_t value;
@@ -111,11 +118,11 @@ int flo_family_dense(struct flo_import *import, struct flo_err *err)
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
     uint32_t number = 2;
-    FLO_TRY(read_json(import, "modules.json", &text, &tree, err));
+    FLO_TRY(flo_family_json(import, "modules.json", &text, &tree, err));
     const struct flo_tree_node *module = text != NULL ? flo_tree_first(tree.nodes) : NULL;
     for (; module != NULL; module = module->next) {
-        const char *folder = folder_of(module);
-        if (is_kind(module, "Dense") && folder != NULL && number <= 3) {
+        const char *folder = flo_module_folder(module);
+        if (flo_module_is(module, "Dense") && folder != NULL && number <= 3) {
             FLO_TRY(set_dense(import, folder, number++, err));
         }
     }
@@ -252,6 +259,7 @@ int flo_finish_modern_bert(struct flo_import *import, struct flo_err *err)
         }
     }
     FLO_TRY(set_labels(import, err));
+    FLO_TRY(flo_family_f32(import, ".attention.layer_norm_epsilon", "norm_eps", err));
     FLO_TRY(flo_family_u32(import, ".attention.sliding_window", "local_attention", err));
     FLO_TRY(flo_family_u32(import, ".attention.sliding_window_pattern",
                            "global_attn_every_n_layers", err));

@@ -33,9 +33,9 @@ static const struct condition {
 static const struct flo_import_family families[] = {
     /* plain: one row each */
     {"LlamaForCausalLM MistralForCausalLM", "llama", PAIRS | SIZES, NULL, flo_family_llama3},
-    {"Qwen2ForCausalLM", "qwen2", 0, NULL, NULL},
-    {"Qwen3ForCausalLM Qwen3Model", "qwen3", FLO_FAMILY_POOLED, NULL, NULL},
-    {"SmolLM3ForCausalLM", "smollm3", PAIRS | SIZES, NULL, flo_family_llama3},
+    {"Qwen2ForCausalLM", "qwen2", 0, NULL, flo_family_llama3},
+    {"Qwen3ForCausalLM Qwen3Model", "qwen3", FLO_FAMILY_POOLED, NULL, flo_family_llama3},
+    {"SmolLM3ForCausalLM", "smollm3", PAIRS | SIZES, NULL, flo_finish_smollm},
     {"Ernie4_5ForCausalLM Ernie4_5_ForCausalLM", "ernie4_5", 0, NULL, NULL},
     {"GraniteForCausalLM", "granite", PAIRS | SIZES, NULL, flo_finish_granite},
     {"MiniCPMForCausalLM", "minicpm", PAIRS, NULL, flo_finish_minicpm},

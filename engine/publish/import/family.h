@@ -48,8 +48,21 @@ FLO_MUST_USE int flo_family_u32(struct flo_import *import, const char *key, cons
                                 struct flo_err *err);
 FLO_MUST_USE int flo_family_f32(struct flo_import *import, const char *key, const char *names,
                                 struct flo_err *err);
+/* Reads a small JSON file of the folder; *text is NULL when it is absent. */
+FLO_MUST_USE int flo_family_json(const struct flo_import *import, const char *name, char **text,
+                                 struct flo_tree *tree, struct flo_err *err);
+/* Tells whether the type of a module (modules.json) has this end. */
+bool flo_module_is(const struct flo_tree_node *module, const char *end);
+/* Returns the folder of a module, or NULL when it is none inside ours. */
+const char *flo_module_folder(const struct flo_tree_node *module);
 /* Sets pooling_type as modules.json says it. */
 FLO_MUST_USE int flo_family_pooling(struct flo_import *import, struct flo_err *err);
+/* Sets how the chosen experts are weighted, where it is not the family's way. */
+void flo_family_experts(struct flo_import *import);
+/* Sets which layers have windows, where it is not the family's way. */
+FLO_MUST_USE int flo_family_windows(struct flo_import *import, struct flo_err *err);
+/* Sets the end tokens that generation_config.json or config.json names. */
+FLO_MUST_USE int flo_family_ends(struct flo_import *import, struct flo_err *err);
 /* Adds the matrices behind the pooling that modules.json names. */
 FLO_MUST_USE int flo_family_dense(struct flo_import *import, struct flo_err *err);
 /* Adds rope_freqs.weight that turns only the first `part` of a head's pairs. */
@@ -64,6 +77,7 @@ extern const struct flo_import_row flo_rows_phi[], flo_rows_granite[], flo_rows_
     flo_rows_gemma4[], flo_rows_falcon[], flo_rows_nemotron[], flo_rows_gpt_oss[], flo_rows_bert[],
     flo_rows_modern_bert[], flo_rows_after[], flo_rows_hunyuan[];
 int flo_finish_phi(struct flo_import *import, struct flo_err *err);
+int flo_finish_smollm(struct flo_import *import, struct flo_err *err);
 int flo_finish_olmo(struct flo_import *import, struct flo_err *err);
 int flo_finish_hunyuan(struct flo_import *import, struct flo_err *err);
 int flo_finish_minicpm(struct flo_import *import, struct flo_err *err);

@@ -24,16 +24,43 @@ const struct flo_import_row flo_rows_gemma3[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+/* Sets a cap.  null says that there is none; where nothing is said, the engine
+ * knows the family's. */
+static int set_cap(struct flo_import *import, const char *key, const char *name,
+                   struct flo_err *err)
+{
+    if (flo_config_is_null(&import->config, name)) {
+        flo_keys_f32(&import->keys, key, 0);
+    }
+    return flo_family_f32(import, key, name, err);
+}
+
+/* Sets the factor of queries where it is not that of the family: the root of a
+ * head's size, or of the largest model's embedding by its heads. */
+static void set_query_scale(struct flo_import *import, uint32_t largest)
+{
+    double scalar = flo_config_number(&import->config, "query_pre_attn_scalar", 0);
+    double usual = import->layers == largest ? (double)import->embedding / import->heads
+                                             : (double)import->head_dim;
+    if (scalar > 0 && fabs(scalar - usual) > 1e-6 * usual) {
+        flo_keys_f32(&import->keys, ".attention.scale", 1 / sqrt(scalar));
+    }
+}
+
 int flo_finish_gemma2(struct flo_import *import, struct flo_err *err)
 {
-    FLO_TRY(flo_family_f32(import, ".attn_logit_softcapping", "attn_logit_softcapping", err));
-    FLO_TRY(flo_family_f32(import, ".final_logit_softcapping", "final_logit_softcapping", err));
+    FLO_TRY(set_cap(import, ".attn_logit_softcapping", "attn_logit_softcapping", err));
+    FLO_TRY(set_cap(import, ".final_logit_softcapping", "final_logit_softcapping", err));
+    set_query_scale(import, 46);
     return flo_family_u32(import, ".attention.sliding_window", "sliding_window", err);
 }
 
 int flo_finish_gemma3(struct flo_import *import, struct flo_err *err)
 {
     FLO_TRY(flo_family_f32(import, ".final_logit_softcapping", "final_logit_softcapping", err));
+    if (import->family->rows == flo_rows_gemma3) {
+        set_query_scale(import, 62);
+    }
     if (flo_keys_find(&import->keys, ".rope.freq_base") == NULL) {
         flo_keys_f32(&import->keys, ".rope.freq_base", 1000000);
     }
@@ -148,6 +175,7 @@ int flo_finish_gemma3n(struct flo_import *import, struct flo_err *err)
 {
     uint32_t streams = 4;
     FLO_TRY(flo_finish_gemma3(import, err));
+    FLO_TRY(set_cap(import, ".final_logit_softcapping", "final_logit_softcapping", err));
     FLO_TRY(flo_config_u32(&import->config, "altup_num_inputs", 16, &streams, err));
     if (streams != 4) {
         return flo_folder_fail(err, "%u streams, only 4 are known", streams);

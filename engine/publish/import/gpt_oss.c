@@ -32,12 +32,6 @@ const struct flo_import_row flo_rows_gpt_oss[] = {
 
 int flo_finish_gpt_oss(struct flo_import *import, struct flo_err *err)
 {
-    const struct flo_tree_node *truncate =
-        flo_tree_member(flo_config_rope(&import->config, false), "truncate");
     FLO_TRY(flo_family_u32(import, ".attention.sliding_window", "sliding_window", err));
-    if (flo_tree_says(truncate, false)) {
-        /* llama.cpp always truncates, and has no key */
-        flo_keys_bool(&import->keys, ".rope.scaling.yarn_truncate", false);
-    }
     return flo_family_u32(import, ".expert_feed_forward_length", "intermediate_size", err);
 }

@@ -58,6 +58,7 @@ int flo_finish_lfm2_moe(struct flo_import *import, struct flo_err *err)
     FLO_TRY(flo_family_u32(import, ".expert_feed_forward_length", "moe_intermediate_size", err));
     FLO_TRY(flo_family_u32(import, ".leading_dense_block_count", "num_dense_layers", err));
     flo_keys_u32(&import->keys, ".expert_gating_func", 2); /* sigmoid */
+    flo_family_experts(import);
     return set_layers(import, err);
 }
 

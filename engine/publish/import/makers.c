@@ -7,6 +7,8 @@
 
 #include "engine/publish/import/family.h"
 
+#define PIECE_BYTES (1u << 20)
+
 /* Copies a source's dims, innermost first.  A scalar is a vector of one. */
 static uint32_t dims_of(const struct flo_folder_tensor *tensor, uint64_t *dims)
 {
@@ -42,12 +44,49 @@ int flo_make_plain(struct flo_import *import, const struct flo_import_match *mat
     return add_plain(import, match, &output, err);
 }
 
+static const struct flo_folder_tensor *find_embedding(const struct flo_folder *folder)
+{
+    static const char end[] = "embed_tokens.weight";
+    for (size_t i = 0; i < folder->count; i++) {
+        size_t bytes = strlen(folder->tensors[i].at.name);
+        if (bytes >= strlen(end) &&
+            strcmp(folder->tensors[i].at.name + bytes - strlen(end), end) == 0) {
+            return &folder->tensors[i];
+        }
+    }
+    return NULL;
+}
+
+/* Tells whether two tensors have the same bytes, where both are plain. */
+static int compare(const struct flo_folder_tensor *a, const struct flo_folder_tensor *b, bool *same,
+                   struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) uint8_t *memory = malloc(2 * (size_t)PIECE_BYTES);
+    *same = a->at.type == b->at.type && a->at.bytes == b->at.bytes && a->packed == b->packed;
+    if (memory == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "'%.64s'", a->at.name);
+    }
+    for (uint64_t at = 0; *same && at < a->at.bytes; at += PIECE_BYTES) {
+        uint64_t rest = a->at.bytes - at;
+        size_t bytes = rest < PIECE_BYTES ? (size_t)rest : PIECE_BYTES;
+        FLO_TRY(flo_fd_pread_all(a->fd, memory, bytes, a->at.offset + at, err));
+        FLO_TRY(flo_fd_pread_all(b->fd, memory + PIECE_BYTES, bytes, b->at.offset + at, err));
+        *same = memcmp(memory, memory + PIECE_BYTES, bytes) == 0;
+    }
+    return 0;
+}
+
+/* Where the settings tie it to the embedding, a matrix of its own counts only if
+ * it differs: a trainer has changed it. */
 int flo_make_output(struct flo_import *import, const struct flo_import_match *match,
                     struct flo_err *err)
 {
-    return flo_config_is(&import->config, "tie_word_embeddings tie_embedding")
-               ? 0
-               : flo_make_plain(import, match, err);
+    const struct flo_folder_tensor *embedding = find_embedding(&import->folder);
+    bool is_same = flo_config_is(&import->config, "tie_word_embeddings tie_embedding");
+    if (is_same && embedding != NULL && match->tensor->fd >= 0) {
+        FLO_TRY(compare(match->tensor, embedding, &is_same, err));
+    }
+    return is_same ? 0 : flo_make_plain(import, match, err);
 }
 
 /* ---- heads in pairs ---- */

@@ -58,8 +58,41 @@ int flo_finish_granite(struct flo_import *import, struct flo_err *err)
     return flo_family_llama3(import, err);
 }
 
+/* Sets the bases of layers with a window and of all others, and which layers are
+ * rotated at all, by a list with a base for each layer; 0: not rotated. */
+static int set_bases(struct flo_import *import, const struct flo_tree_node *list,
+                     struct flo_err *err)
+{
+    const struct flo_tree_node *types = flo_config_find(&import->config, "layer_types");
+    const struct flo_tree_node *node = list->first, *type = flo_tree_first(types);
+    uint8_t items[FLO_IMPORT_LAYERS_MAX];
+    double bases[2] = {0, 0};
+    for (uint32_t i = 0; i < import->layers; i++, node = node->next) {
+        double base;
+        bool is_local = types == NULL ? i % 4 != 0 : flo_tree_is(type, "sliding_attention");
+        if (node == NULL || !flo_tree_number(node, &base) || base < 0 ||
+            (base > 0 && bases[is_local] > 0 && base != bases[is_local])) {
+            return flo_folder_fail(err, "config.json: layer_rope_theta has not one base for layers "
+                                        "with a window, and one for all others");
+        }
+        items[i] = base > 0 ? 1 : 0;
+        bases[is_local] = base > 0 ? base : bases[is_local];
+        type = type != NULL ? type->next : NULL;
+    }
+    if (bases[0] > 0) {
+        flo_keys_f32(&import->keys, ".rope.freq_base", bases[0]);
+    }
+    if (bases[1] > 0) {
+        flo_keys_f32(&import->keys, ".rope.freq_base_swa", bases[1]);
+    }
+    flo_keys_array(&import->keys, ".attention.rope_pattern", FLO_GGUF_BOOL, import->layers, items,
+                   import->layers);
+    return 0;
+}
+
 int flo_finish_granite_swa(struct flo_import *import, struct flo_err *err)
 {
+    const struct flo_tree_node *bases = flo_config_find(&import->config, "layer_rope_theta");
     uint8_t items[FLO_IMPORT_LAYERS_MAX];
     uint32_t count = 0;
     const struct flo_tree_node *node = flo_config_find(&import->config, "no_rope_layers");
@@ -68,6 +101,7 @@ int flo_finish_granite_swa(struct flo_import *import, struct flo_err *err)
         items[count++] = flo_tree_whole(node, 1, 1, &value) ? 1 : 0;
     }
     flo_keys_array(&import->keys, ".attention.rope_pattern", FLO_GGUF_BOOL, count, items, count);
+    FLO_TRY(bases != NULL && bases->kind == FLO_TREE_ARRAY ? set_bases(import, bases, err) : 0);
     return flo_finish_granite(import, err);
 }
 
@@ -86,6 +120,8 @@ int flo_finish_granite_hybrid(struct flo_import *import, struct flo_err *err)
 {
     struct flo_keys *keys = &import->keys;
     bool is_dense = strcmp(import->family->arch, "granite") == 0;
+    bool is_rotated =
+        flo_tree_is(flo_config_find(&import->config, "position_embedding_type"), "rope");
     uint32_t expand = 2;
     FLO_TRY(flo_config_u32(&import->config, "mamba_expand", 64, &expand, err));
     flo_keys_drop(keys, ".attention.key_length"); /* the converter knows no head_dim here */
@@ -98,7 +134,12 @@ int flo_finish_granite_hybrid(struct flo_import *import, struct flo_err *err)
     FLO_TRY(set_mamba(import, expand * import->embedding, err));
     FLO_TRY(flo_family_numbers(import, ".attention.head_count_kv", "attention", import->heads_kv, 0,
                                err));
-    flo_keys_bool(keys, ".rope.scaling.finetuned", is_dense);
+    flo_keys_bool(keys, ".rope.scaling.finetuned", is_rotated);
+    if (is_dense && !is_rotated) {
+        uint8_t items[FLO_IMPORT_LAYERS_MAX] = {0};
+        flo_keys_array(keys, ".attention.rope_pattern", FLO_GGUF_BOOL, import->layers, items,
+                       import->layers);
+    }
     if (!is_dense) {
         flo_keys_u32(keys, ".context_length", LONG_CONTEXT);
     }
@@ -252,6 +293,8 @@ int flo_finish_nemotron(struct flo_import *import, struct flo_err *err)
     FLO_TRY(set_pattern(import, ".feed_forward_length", has_experts ? 'E' : '-',
                         has_experts ? "moe" : "mlp", forward, err));
     flo_keys_bool(keys, ".rope.scaling.finetuned", false);
+    FLO_TRY(flo_family_f32(import, ".attention.layer_norm_rms_epsilon",
+                           "layer_norm_epsilon rms_norm_eps norm_eps", err));
     flo_keys_u32(keys, ".context_length", LONG_CONTEXT);
     FLO_TRY(flo_family_u32(import, ".attention.key_length", "head_dim attention_head_dim", err));
     FLO_TRY(flo_family_u32(import, ".attention.value_length", "head_dim attention_head_dim", err));

@@ -4,9 +4,22 @@
 
 #include "engine/publish/import/family.h"
 
+void flo_family_experts(struct flo_import *import)
+{
+    const struct flo_tree_node *is_normal = flo_config_find(&import->config, "norm_topk_prob");
+    double scale = flo_config_number(&import->config, "routed_scaling_factor", 1);
+    if (flo_tree_says(is_normal, false)) {
+        flo_keys_bool(&import->keys, ".expert_weights_norm", false);
+    }
+    if (scale != 1 && strcmp(import->family->arch, "lfm2moe") == 0) {
+        flo_keys_f32(&import->keys, ".expert_weights_scale", scale);
+    }
+}
+
 int flo_finish_experts(struct flo_import *import, struct flo_err *err)
 {
     FLO_TRY(flo_family_u32(import, ".expert_feed_forward_length", "moe_intermediate_size", err));
+    flo_family_experts(import);
     return flo_family_u32(import, ".expert_shared_feed_forward_length",
                           "shared_expert_intermediate_size", err);
 }
