@@ -12,12 +12,14 @@
 #include "engine/model/adapter/lora_file.h"
 #include "engine/model/file/arch.h"
 #include "engine/publish/commands.h"
+#include "engine/publish/explain.h"
 #include "engine/publish/import/adapter.h"
 #include "engine/publish/peft/peft.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"
 
 #define CONFIG_BYTES_MAX (1u << 20)
+#define CONFIG_VALUES_MAX 65536
 #define TENSORS_BYTES_MAX (1u << 30)
 
 struct convert {
@@ -29,6 +31,7 @@ struct convert {
     char config_path[PATH_MAX], tensors_path[PATH_MAX];
     struct flo_gguf *base;
     struct flo_peft_config config;
+    struct flo_reading reading;
     char *data;
     struct flo_safetensors *file;
     struct flo_peft_tensor *mapped;
@@ -39,13 +42,30 @@ struct convert {
     struct flo_lora lora;
 };
 
+/* Reads each key of the configuration. */
+static int read_keys(struct convert *convert, char *text, size_t bytes, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_tree_deinit) struct flo_tree tree = {0};
+    convert->reading.arch = "";
+    FLO_TRY(flo_explain_accept(&convert->reading, &convert->tool.args, err));
+    FLO_TRY(flo_folder_tree(text, bytes, CONFIG_VALUES_MAX, &tree, err));
+    return flo_reading_file(&convert->reading, "adapter_config.json", "adapter_config.json",
+                            tree.nodes, err);
+}
+
 static int read_config(struct convert *convert, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t bytes;
     FLO_TRY(flo_given_read(convert->tool.lora, "adapter_config.json", CONFIG_BYTES_MAX, &text,
                            &bytes, err));
+    FLO_CLEANUP(flo_free_cleanup) char *copy = malloc(bytes + 1);
+    if (copy == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "adapter_config.json");
+    }
+    memcpy(copy, text, bytes); /* reading changes a text */
     int rv = flo_peft_config_read(text, bytes, &convert->config, err);
+    rv = rv == 0 ? read_keys(convert, copy, bytes, err) : rv;
     return rv < 0 ? flo_wrap(err, rv, "%s", convert->config_path) : 0;
 }
 
@@ -130,16 +150,20 @@ static int write_adapter(void *context, int fd, struct flo_err *err)
     struct convert *convert = context;
     const struct flo_arch *arch;
     FLO_TRY(flo_arch_read(convert->base, &arch, err));
-    const struct flo_gguf_edit keys[] = {
-        {.key = "general.type", .type = FLO_GGUF_STRING, .text = "adapter"},
-        {.key = "general.architecture", .type = FLO_GGUF_STRING, .text = flo_arch_name(arch)},
-        {.key = "adapter.type", .type = FLO_GGUF_STRING, .text = "lora"},
-        {.key = "adapter.lora.alpha", .type = FLO_GGUF_F32, .f32 = convert->config.alpha},
-        {.key = "general.version", .type = FLO_GGUF_STRING, .text = convert->version},
-    };
-    FLO_TRY(flo_gguf_create(convert->heads, convert->head_count, keys,
-                            FLO_COUNT(keys) - (convert->version == NULL ? 1 : 0), give, convert, fd,
-                            err));
+    FLO_CLEANUP(flo_keys_deinit) struct flo_keys keys = {0};
+    flo_keys_text(&keys, "general.type", "adapter");
+    flo_keys_text(&keys, "general.architecture", flo_arch_name(arch));
+    flo_keys_text(&keys, "adapter.type", "lora");
+    flo_keys_f32(&keys, "adapter.lora.alpha", (double)convert->config.alpha);
+    flo_explain_set(&keys, &convert->reading);
+    if (convert->version != NULL) {
+        flo_keys_text(&keys, "general.version", convert->version);
+    }
+    if (keys.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "the adapter's keys");
+    }
+    FLO_TRY(flo_gguf_create(convert->heads, convert->head_count, keys.edits, keys.count, give,
+                            convert, fd, err));
     return check_written(convert, fd, err);
 }
 
@@ -162,6 +186,7 @@ static int convert_lora(void *context, struct flo_err *err)
     FLO_TRY(read_tensors(convert, err));
     FLO_TRY(flo_outfile(convert->out, inputs, write_adapter, convert, err));
     flo_import_adapter_close(&convert->adapter);
+    flo_reading_deinit(&convert->reading);
     printf(convert->tool.args.is_json ? "{\"pairs\":%zu,\"rank\":%u,\"alpha\":%g}\n"
                                       : "%zu pairs of rank %u, alpha %g\n",
            convert->lora.pair_count, convert->config.rank, (double)convert->config.alpha);
@@ -176,6 +201,7 @@ static const struct flo_flag flags[] = {
     {"base", "DIR", "the base's folder, whose config.json tells how its weights were moved",
      FLO_TEXT(struct convert, base_folder)},
     {"out", "FILE", "the adapter as GGUF", FLO_TEXT(struct convert, out), .is_needed = true},
+    FLO_FLAG_ACCEPT,
     {"release-version", "TEXT", "general.version of the new file",
      FLO_TEXT(struct convert, version)},
     FLO_FLAGS_END,

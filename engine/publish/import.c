@@ -5,6 +5,7 @@
 #include "base/scratch.h"
 #include "engine/model/file/arch.h"
 #include "engine/publish/commands.h"
+#include "engine/publish/explain.h"
 #include "engine/publish/import/family.h"
 #include "engine/publish/import/run.h"
 #include "engine/tools/common.h"
@@ -22,6 +23,7 @@ struct import {
     struct flo_resume resume;
     uint64_t bytes; /* size of the written file */
     bool is_known;  /* the engine runs the architecture */
+    bool explains;
 };
 
 /* Reads the written file's head, as the engine will. */
@@ -98,6 +100,9 @@ static void report(const struct import *import, struct flo_buf *out)
     if (flo_config_find(&import->folder.config, "auto_map") != NULL) {
         flo_buf_text(out, "the folder's own code (auto_map) was not run\n");
     }
+    flo_explain_names(&import->folder.reading.report, "left", "left to the request: ", out);
+    flo_explain_names(&import->folder.reading.report, "accepted",
+                      "accepted, and passed over: ", out);
     report_quantised(import, out);
     if (!import->is_known) {
         flo_buf_printf(out, "this version's engine does not run %s; other runtimes may\n",
@@ -112,6 +117,7 @@ static int import_folder(struct import *import, struct flo_err *err)
     snprintf(config, sizeof(config), "%s/config.json", import->options.folder);
     const struct flo_inputs inputs = {{config}};
     FLO_TRY(flo_import_open(&import->folder, &import->options, &import->produce, err));
+    flo_explain_set(&import->folder.keys, &import->folder.reading);
     if (strstr(import->to, "/flotilla-scratch-") == NULL) { /* `release create` tells it itself */
         flo_interrupt_text("flotilla-model import: stopped; the same command goes on, `rm %s.part` "
                            "removes what is done\n",
@@ -124,6 +130,16 @@ static int import_folder(struct import *import, struct flo_err *err)
     return flo_tool_print(&text, "the report", err);
 }
 
+static int explain_folder(struct import *import, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    const struct flo_buf *report = &import->folder.reading.report;
+    int rv = flo_import_open(&import->folder, &import->options, &import->produce, err);
+    flo_explain(report, import->tool.args.is_json, &text);
+    int printed = flo_tool_print(&text, "the report", err);
+    return rv < 0 ? rv : printed;
+}
+
 static int run(void *context, struct flo_err *err)
 {
     struct import *import = context;
@@ -134,7 +150,8 @@ static int run(void *context, struct flo_err *err)
     import->options.folder = import->tool.args.words[0];
     import->options.threads = import->tool.threads != 0 ? (unsigned)import->tool.threads : cpus < THREADS_MAX ? cpus
         : THREADS_MAX;
-    int rv = import_folder(import, err);
+    FLO_TRY(flo_explain_accept(&import->folder.reading, &import->tool.args, err));
+    int rv = (import->explains ? explain_folder : import_folder)(import, err);
     flo_produce_close(&import->produce);
     flo_import_close(&import->folder);
     return rv;
@@ -142,17 +159,21 @@ static int run(void *context, struct flo_err *err)
 
 static struct import state;
 static const struct flo_flag flags[] = {
-    {"to", "FILE", "the new GGUF file", FLO_TEXT(struct import, to), .is_needed = true},
+    {"to", "FILE", "the new GGUF file", FLO_TEXT(struct import, to), .is_needed = true,
+     .unless = "explain"},
     {"type", "TYPE", "type of the weights, as of quantize (default: the folder's own)",
      FLO_TEXT(struct import, type)},
     {"threads", "N", "(default: all CPUs)", FLO_U64(struct import, tool.threads), .min = 1,
      .max = THREADS_MAX},
+    FLO_FLAG_ACCEPT,
+    {"explain", NULL, "only print what is done with each key of the folder's files",
+     FLO_SWITCH(struct import, explains)},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_import = {
     .name = "import",
     .help = "make a GGUF file of a Hugging Face folder",
-    .usage = "DIR --to FILE [--type TYPE]",
+    .usage = "DIR [--to FILE] [--type TYPE] [--explain]",
     .flags = {flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = run,

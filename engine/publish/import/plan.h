@@ -10,6 +10,7 @@
 #include "engine/publish/import/folder.h"
 #include "engine/publish/import/keys.h"
 #include "engine/publish/import/quantised.h"
+#include "engine/publish/import/reading.h"
 
 #define FLO_IMPORT_LAYERS_MAX 1024
 #define FLO_IMPORT_EXPERTS_MAX 1024
@@ -69,6 +70,7 @@ struct flo_import {
     const struct flo_import_family *family;
     const struct flo_import_row *const *rows;
     struct flo_keys keys;
+    struct flo_reading reading;
 
     uint32_t layers, embedding, heads, heads_kv, head_dim, feed_forward, vocabulary, experts;
 

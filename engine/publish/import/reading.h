@@ -10,11 +10,10 @@
 
 #include "base/tree/tree.h"
 
-#define FLO_READING_ACCEPTED_MAX 32
-
 enum flo_fate {
     FLO_APPLIED,  /* a function makes a part of the model of it */
     FLO_HARMLESS, /* no answer depends on it */
+    FLO_LEFT,     /* a request says it: the folder only has a proposal */
     FLO_REFUSED,  /* answers depend on it, and no program of ours does that */
 };
 
@@ -24,8 +23,9 @@ typedef bool flo_reading_when(const struct flo_tree_node *object,
 
 struct flo_reading_row {
     const char *file;
-    /* Names, separated by dots.  * is any name or item; ** at the end, all that
-     * is below.  In tokenizer.json an object with a type is SECTION/TYPE. */
+    /* Names, separated by dots; several paths are separated by blanks.  * is any
+     * name or item; ** at the end, all that is below.  In tokenizer.json an
+     * object with a type is SECTION/TYPE. */
     const char *path;
     const char *families; /* architectures of ours, separated by blanks; "": all */
     enum flo_fate fate;
@@ -39,15 +39,21 @@ extern const size_t flo_reading_row_count;
 /* Zero-initialise, but for `arch`. */
 struct flo_reading {
     const char *arch;
-    const char *accepted[FLO_READING_ACCEPTED_MAX]; /* names or paths of keys */
-    size_t accepted_count;
+    const struct flo_tree_node *inner; /* its keys count as the file's own; NULL: none */
+    char accepted[4096];               /* names or paths of keys, with a comma behind each */
     struct flo_buf report; /* a line for each key: FATE, FILE, PATH, VALUE, WHY, by tabs */
+    struct flo_buf taken;  /* accepted keys that a file has, each with a NUL */
 };
 
-/* Reads each key of `object`, which `file` has, and adds it to the report.
+/* Accepts keys, separated by commas.  FLO_E_USAGE: they are too long. */
+FLO_MUST_USE int flo_reading_accept(struct flo_reading *reading, const char *keys,
+                                    struct flo_err *err);
+/* Reads each key of `object`, which `file` has, and adds it to the report.  A
+ * key that is null counts as absent, unless a row names the value.  `rows` is
+ * the name that the rows have for the file.
  *
  * FLO_E_MODEL_FOLDER: a key is refused.  The report has all keys then, too. */
-FLO_MUST_USE int flo_reading_file(struct flo_reading *reading, const char *file,
+FLO_MUST_USE int flo_reading_file(struct flo_reading *reading, const char *rows, const char *file,
                                   const struct flo_tree_node *object, struct flo_err *err);
 void flo_reading_deinit(struct flo_reading *reading);
 

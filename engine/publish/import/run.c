@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "engine/publish/import/beside.h"
 #include "engine/publish/import/card.h"
 #include "engine/publish/import/family.h"
 #include "engine/publish/import/tokens.h"
@@ -86,6 +87,7 @@ static int read_folder(struct flo_import *import, const struct flo_import_option
     const struct flo_mix *mix = options->mix;
     FLO_TRY(flo_import_config(import, err));
     FLO_TRY(flo_family_find(import, err));
+    FLO_TRY(flo_beside_read(import, err));
     flo_keys_text(&import->keys, "general.architecture", import->family->arch);
     flo_keys_text(&import->keys, "general.type", "model");
     FLO_TRY(flo_card_set(import, err));
@@ -100,6 +102,7 @@ static int read_folder(struct flo_import *import, const struct flo_import_option
     flo_card_size(import);
     set_types(import, mix);
     FLO_TRY(flo_tokens_set(import, err));
+    FLO_TRY(flo_family_ends(import, err));
     return import->keys.failed ? flo_fail(err, FLO_E_MEMORY, "the file's keys") : 0;
 }
 
@@ -167,6 +170,7 @@ void flo_import_close(struct flo_import *import)
 {
     flo_plan_deinit(import);
     flo_keys_deinit(&import->keys);
+    flo_reading_deinit(&import->reading);
     flo_quantised_deinit(&import->quantised);
     flo_config_deinit(&import->config);
     free(import->config_text);
