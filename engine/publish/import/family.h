@@ -63,6 +63,8 @@ void flo_family_experts(struct flo_import *import);
 FLO_MUST_USE int flo_family_windows(struct flo_import *import, struct flo_err *err);
 /* Sets the end tokens that generation_config.json or config.json names. */
 FLO_MUST_USE int flo_family_ends(struct flo_import *import, struct flo_err *err);
+/* Joins the chat template with that for tools, and names its tokens. */
+FLO_MUST_USE int flo_family_templates(struct flo_import *import, struct flo_err *err);
 /* Adds the matrices behind the pooling that modules.json names. */
 FLO_MUST_USE int flo_family_dense(struct flo_import *import, struct flo_err *err);
 /* Adds rope_freqs.weight that turns only the first `part` of a head's pairs. */

@@ -103,6 +103,7 @@ static int read_folder(struct flo_import *import, const struct flo_import_option
     set_types(import, mix);
     FLO_TRY(flo_tokens_set(import, err));
     FLO_TRY(flo_family_ends(import, err));
+    FLO_TRY(flo_family_templates(import, err));
     return import->keys.failed ? flo_fail(err, FLO_E_MEMORY, "the file's keys") : 0;
 }
 
