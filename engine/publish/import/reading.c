@@ -150,7 +150,7 @@ static bool is_accepted(const struct reader *r, const char *path, const char *na
     const char *accepted = r->reading->accepted;
     return has_word(accepted, ',', path, strlen(path)) ||
            has_word(accepted, ',', r->path, strlen(r->path)) ||
-           has_word(accepted, ',', name, strlen(name));
+           (name[0] != '\0' && has_word(accepted, ',', name, strlen(name)));
 }
 
 /* Appends a line, and notes the first refusal. */

@@ -1,0 +1,285 @@
+/* Reading: no key of a folder's files is passed over. */
+#include "tests/unit/engine/publish/import_llama.h"
+
+#include <flotilla/errors/model.h>
+
+#include "engine/publish/import/reading.h"
+
+/* Reads one file of a Llama's folder.  Returns the report, which is free'd at
+ * the next call. */
+static struct flo_reading reading;
+
+static int read_text(const char *rows, const char *json, const char *accepted)
+{
+    char text[1024];
+    struct flo_tree tree = {0};
+    flo_reading_deinit(&reading);
+    reading = (struct flo_reading){.arch = "llama"};
+    err = (struct flo_err){0};
+    assert_int_equal(flo_reading_accept(&reading, accepted, &err), 0);
+    snprintf(text, sizeof(text), "%s", json);
+    assert_int_equal(flo_folder_tree(text, strlen(text), 256, &tree, &err), 0);
+    int rv = flo_reading_file(&reading, rows, rows, tree.nodes, &err);
+    flo_tree_deinit(&tree);
+    flo_buf_add(&reading.report, "", 1);
+    return rv;
+}
+
+static int read_config(const char *json)
+{
+    return read_text("config.json", json, "");
+}
+
+static void expect_refused(const char *json, const char *what)
+{
+    assert_int_equal(read_config(json), FLO_E_MODEL_FOLDER);
+    assert_string_equal(err.what, what);
+}
+
+/* ---- the mechanism ---- */
+
+static void each_key_has_a_line_with_its_fate(void **state)
+{
+    (void)state;
+
+    assert_int_equal(read_config("{\"hidden_act\":\"silu\",\"use_cache\":true,\"top_k\":50}"), 0);
+
+    assert_string_equal(reading.report.data,
+                        "applied\tconfig.json\thidden_act\t\"silu\"\tthe family's SiLU\n"
+                        "harmless\tconfig.json\tuse_cache\ttrue\tof the training\n"
+                        "left\tconfig.json\ttop_k\t50\ta request says it\n");
+}
+
+static void a_key_in_no_row_is_refused_by_its_name(void **state)
+{
+    (void)state;
+
+    expect_refused("{\"residual_gain\":2}",
+                   "config.json: \"residual_gain\" is not known, and may change answers");
+
+    assert_string_equal(err.fix,
+                        "--accept-unknown residual_gain passes it over, and the new file says so");
+}
+
+static void a_value_that_no_row_names_is_refused(void **state)
+{
+    (void)state;
+
+    expect_refused("{\"hidden_act\":\"relu\"}",
+                   "config.json: \"hidden_act\" is \"relu\": this value is not built");
+}
+
+static void a_key_of_another_family_is_refused(void **state)
+{
+    (void)state;
+
+    expect_refused("{\"altup_num_inputs\":4}",
+                   "config.json: \"altup_num_inputs\" is 4: this value is not built");
+}
+
+static void a_setting_that_is_null_counts_as_absent(void **state)
+{
+    (void)state;
+
+    assert_int_equal(read_config("{\"hidden_act\":null}"), 0);
+    assert_int_equal(read_config("{\"residual_gain\":null}"), FLO_E_MODEL_FOLDER);
+}
+
+static void an_accepted_key_is_noted(void **state)
+{
+    (void)state;
+
+    assert_int_equal(read_text("config.json", "{\"gain\":2,\"rope_scaling\":{\"sway\":1}}",
+                               "gain,rope_scaling.sway"),
+                     0);
+
+    assert_memory_equal(reading.taken.data, "gain\0rope_scaling.sway",
+                        sizeof("gain\0rope_scaling.sway"));
+    assert_non_null(strstr(reading.report.data, "accepted\tconfig.json\tgain\t2\tin no row\n"));
+}
+
+static void all_keys_are_read_after_a_refusal(void **state)
+{
+    (void)state;
+
+    expect_refused("{\"one\":1,\"two\":2,\"use_cache\":true}",
+                   "config.json: \"one\" is not known, and may change answers");
+
+    assert_non_null(strstr(reading.report.data, "refused\tconfig.json\ttwo\t2\t"));
+    assert_non_null(strstr(reading.report.data, "harmless\tconfig.json\tuse_cache\t"));
+}
+
+static void a_path_goes_through_objects_and_lists(void **state)
+{
+    (void)state;
+
+    assert_int_equal(read_config("{\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}"), 0);
+    expect_refused("{\"rope_scaling\":{\"rope_type\":\"longrope\"}}",
+                   "config.json: \"rope_scaling.rope_type\" is \"longrope\": this value is not "
+                   "built");
+    expect_refused("{\"layer_types\":[\"full_attention\",\"chunked_attention\"]}",
+                   "config.json: \"layer_types.*\" is \"chunked_attention\": this value is not "
+                   "built");
+}
+
+static void a_dot_or_slash_in_a_key_fits_no_row(void **state)
+{
+    (void)state;
+
+    expect_refused("{\"rope_scaling.factor\":8}",
+                   "config.json: \"rope_scaling:factor\" is not known, and may change answers");
+    expect_refused("{\"a/b\":1}", "config.json: \"a:b\" is not known, and may change answers");
+    assert_int_equal(read_config("{\"\":1}"), FLO_E_MODEL_FOLDER);
+}
+
+static void what_is_below_a_whole_row_is_not_asked(void **state)
+{
+    (void)state;
+
+    assert_int_equal(read_config("{\"vision_config\":{\"depth\":{\"any\":[1]}}}"), 0);
+    assert_int_equal(read_config("{\"text_config\":{\"any\":1}}"), FLO_E_MODEL_FOLDER);
+}
+
+static void other_files_have_rows_of_their_own(void **state)
+{
+    static const struct {
+        const char *rows, *json;
+        int rv;
+    } cases[] = {
+        {"generation_config.json", "{\"eos_token_id\":[1,2],\"suppress_tokens\":[3]}", 0},
+        {"generation_config.json", "{\"hidden_act\":\"silu\"}", FLO_E_MODEL_FOLDER},
+        {"modules.json", "[{\"type\":\"a.models.Normalize\",\"path\":\"2\"}]", 0},
+        {"modules.json", "[{\"type\":\"a.models.CNN\"}]", FLO_E_MODEL_FOLDER},
+        {"Pooling/config.json", "{\"pooling_mode_cls_token\":true}", 0},
+        {"Pooling/config.json", "{\"pooling_mode_max_tokens\":true}", FLO_E_MODEL_FOLDER},
+        {"Pooling/config.json",
+         "{\"pooling_mode_cls_token\":true,\"pooling_mode_mean_tokens\":true}", FLO_E_MODEL_FOLDER},
+        {"config_sentence_transformers.json", "{\"default_prompt_name\":null}", 0},
+        {"config_sentence_transformers.json", "{\"default_prompt_name\":\"q\"}",
+         FLO_E_MODEL_FOLDER},
+        {"sentence_bert_config.json", "{\"do_lower_case\":true}", FLO_E_MODEL_FOLDER},
+        {"adapter_config.json", "{\"peft_type\":\"LORA\",\"init_lora_weights\":true}", 0},
+        {"adapter_config.json", "{\"init_lora_weights\":\"pissa\"}", FLO_E_MODEL_FOLDER},
+        {"adapter_config.json", "{\"alora_invocation_tokens\":[1]}", FLO_E_MODEL_FOLDER},
+        {"adapter_config.json", "{\"kasa_config\":{}}", FLO_E_MODEL_FOLDER},
+        {"adapter_config.json", "{\"loftq_config\":{}}", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        if (read_text(cases[i].rows, cases[i].json, "") != cases[i].rv) {
+            fail_msg("%s: %s: %s", cases[i].rows, cases[i].json, err.what);
+        }
+    }
+}
+
+/* ---- folders ---- */
+
+static int import_config(const char *more, struct flo_gguf **out)
+{
+    char text[1024];
+    snprintf(text, sizeof(text),
+             "{\"architectures\":[\"MistralForCausalLM\"]%s,\"hidden_size\":8,"
+             "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"num_key_value_heads\":1,"
+             "\"intermediate_size\":4,\"vocab_size\":6,\"rms_norm_eps\":1e-5,"
+             "\"max_position_embeddings\":64,\"tie_word_embeddings\":true}",
+             more);
+    make_text(folder, "config.json", text);
+    *out = NULL;
+    return imported("F32", out);
+}
+
+static void a_folder_with_an_unknown_key_is_refused(void **state)
+{
+    struct flo_gguf *gguf;
+    (void)state;
+
+    assert_int_equal(import_config(",\"attn_temperature\":2", &gguf), FLO_E_MODEL_FOLDER);
+
+    assert_non_null(strstr(err.what, "\"attn_temperature\" is not known"));
+}
+
+static void keys_of_a_text_model_inside_are_read_as_the_files_own(void **state)
+{
+    struct flo_gguf *gguf;
+    (void)state;
+
+    assert_int_equal(import_config(",\"text_config\":{\"gain\":2}", &gguf), FLO_E_MODEL_FOLDER);
+
+    assert_non_null(strstr(err.what, "\"text_config.gain\" is not known"));
+}
+
+static void all_layers_of_mistral_have_the_window(void **state)
+{
+    struct flo_gguf *gguf;
+    (void)state;
+
+    assert_int_equal(import_config(",\"sliding_window\":8", &gguf), 0);
+
+    expect_number(gguf, "llama.attention.sliding_window", 8);
+    const struct flo_gguf_kv *flags = flo_gguf_find(gguf, "llama.attention.sliding_window_pattern");
+    assert_non_null(flags);
+    assert_memory_equal(flags->data, "\1\1", 2);
+    flo_gguf_close(gguf);
+}
+
+static void generation_config_names_the_end_tokens(void **state)
+{
+    struct flo_gguf *gguf;
+    (void)state;
+    make_text(folder, "generation_config.json", "{\"eos_token_id\":[5,4]}");
+
+    assert_int_equal(import_config(",\"eos_token_id\":3", &gguf), 0);
+
+    const struct flo_gguf_kv *ends = flo_gguf_find(gguf, "flotilla.end_token_ids");
+    assert_non_null(ends);
+    assert_int_equal(ends->count, 2);
+    assert_memory_equal(ends->data, "\5\0\0\0\4\0\0\0", 8);
+    flo_gguf_close(gguf);
+
+    make_text(folder, "generation_config.json", "{\"eos_token_id\":[5,6]}");
+    assert_int_equal(import_config("", &gguf), FLO_E_MODEL_FOLDER);
+    assert_non_null(strstr(err.what, "\"eos_token_id\" is no id below 6"));
+}
+
+static void a_template_for_tools_is_part_of_the_template(void **state)
+{
+    struct flo_gguf *gguf;
+    (void)state;
+    make_text(folder, "tokenizer_config.json",
+              "{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\",\"pad_token\":\"it's\","
+              "\"chat_template\":[{\"name\":\"default\",\"template\":\"A\\n\"},"
+              "{\"name\":\"tool_use\",\"template\":\"B{{ pad_token }}\"}]}");
+
+    assert_int_equal(import_config("", &gguf), 0);
+
+    expect_text(gguf, "tokenizer.chat_template",
+                "{% set pad_token = 'it\\'s' %}{% if tools is defined and tools is not none %}"
+                "{{ '' }}B{{ pad_token }}{{ '' }}{% else %}{{ '' }}A{{ '' }}{% endif %}");
+    flo_gguf_close(gguf);
+}
+
+int main(void)
+{
+#define FOLDER(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_key_has_a_line_with_its_fate),
+        cmocka_unit_test(a_key_in_no_row_is_refused_by_its_name),
+        cmocka_unit_test(a_value_that_no_row_names_is_refused),
+        cmocka_unit_test(a_key_of_another_family_is_refused),
+        cmocka_unit_test(a_setting_that_is_null_counts_as_absent),
+        cmocka_unit_test(an_accepted_key_is_noted),
+        cmocka_unit_test(all_keys_are_read_after_a_refusal),
+        cmocka_unit_test(a_path_goes_through_objects_and_lists),
+        cmocka_unit_test(a_dot_or_slash_in_a_key_fits_no_row),
+        cmocka_unit_test(what_is_below_a_whole_row_is_not_asked),
+        cmocka_unit_test(other_files_have_rows_of_their_own),
+        FOLDER(a_folder_with_an_unknown_key_is_refused),
+        FOLDER(keys_of_a_text_model_inside_are_read_as_the_files_own),
+        FOLDER(all_layers_of_mistral_have_the_window),
+        FOLDER(generation_config_names_the_end_tokens),
+        FOLDER(a_template_for_tools_is_part_of_the_template),
+    };
+    int rv = cmocka_run_group_tests(tests, NULL, NULL);
+    flo_reading_deinit(&reading);
+    return rv;
+}
