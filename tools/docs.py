@@ -685,6 +685,42 @@ def architectures():
                   rows("base/architectures.def", "FLO_ARCHITECTURE")])
 
 
+def import_keys():
+    """Rows of reading.def by file.  Rows of the rotation stand for each
+    spelling of it, and are shown once."""
+    files = {}
+    call = r'READING\(((?:"(?:[^"\\]|\\.)*"|[^()"])*)\)'
+    for row in re.finditer(call, expanded("engine/publish/import/reading.def")):
+        cells = re.findall(r'((?:"(?:[^"\\]|\\.)*"\s*)+|[^,"\s]+)\s*(?:,|$)', row.group(1))
+        file, keys, families, fate, values, _, why = (
+            "".join(re.findall(r'"([^"]*)"', cell)) if '"' in cell else cell
+            for cell in cells)
+        shown = ["`%s`" % key for key in keys.split()
+                 if not key.startswith("rope_parameters.")
+                 and not key.startswith("rope_scaling.full_")]
+        files.setdefault(file, []).extend(
+            [names, those, " or ".join("`%s`" % value for value in values.split("|") if value),
+             fate.lower(), why]
+            for names in textwrap.wrap(" ".join(shown), 100)
+            for those in textwrap.wrap(families.replace(" ", ", ") or "all", 100))
+    head = ["keys", "families", "values", "fate", "why, or what applies it"]
+    return ("# Keys of folders\n\n" + NOTE % "engine/publish/import/reading.def" +
+            "`flotilla-model import` reads each key of these files. The first row "
+            "that fits a key, its family and its value decides: it is applied, "
+            "harmless, left to the request, or refused by its name. A key or "
+            "value without a row is refused; `--accept-unknown KEY` passes it "
+            "over, and the new file says so. `null` counts as absent. "
+            "`flotilla-model import --explain DIR` prints what is done with a "
+            "folder's keys.\n\n`*` is any item, `**` all that is below. A row of "
+            "`rope_scaling` holds for `rope_parameters`, too, and for "
+            "`full_attention` in both. Keys of a text model inside "
+            "(`text_config`) are read as those of the file. The rows hold what the "
+            "classes of transformers 4.57.1 and 5.24.0, peft 0.21.2 and "
+            "sentence-transformers 6.2.0 write (1 December 2026).\n" +
+            "".join("\n## %s\n\n" % file + table(head, lines)
+                    for file, lines in files.items()))
+
+
 def models_page():
     return with_tables("docs/reference/models.md",
                        ("architectures", "base/architectures.def", architectures))
@@ -760,7 +796,7 @@ PAGES = {"docs/clients.md": clients_page, "docs/reference/models.md": models_pag
          "docs/reference/local-api.md": local_api_page,
          "docs/internals/delta.md": delta_page,
          **{name: lambda name=name: contracts_page(name) for name in CONTRACTS},
-         "fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
+         "import-keys.md": import_keys, "fields.md": fields, "errors.md": errors, "topics.md": topics, "states.md": states,
          "metrics.md": metrics, "prometheus.md": prometheus, "orders.md": orders, "config.md": config, "oidc.md": oidc, "cli.md": cli, "api.md": api,
          "rollouts.md": rollouts, "build.md": build, "policy.md": policy, "programs.md": programs,
          "proto/openapi/controller.json": lambda: openapi.text(version()),

@@ -31,7 +31,7 @@ struct convert {
     char config_path[PATH_MAX], tensors_path[PATH_MAX];
     struct flo_gguf *base;
     struct flo_peft_config config;
-    struct flo_reading reading;
+    struct flo_folder_reading reading;
     char *data;
     struct flo_safetensors *file;
     struct flo_peft_tensor *mapped;
@@ -65,7 +65,9 @@ static int read_config(struct convert *convert, struct flo_err *err)
     }
     memcpy(copy, text, bytes); /* reading changes a text */
     int rv = flo_peft_config_read(text, bytes, &convert->config, err);
-    rv = rv == 0 ? read_keys(convert, copy, bytes, err) : rv;
+    if (rv == 0) {
+        rv = read_keys(convert, copy, bytes, err);
+    }
     return rv < 0 ? flo_wrap(err, rv, "%s", convert->config_path) : 0;
 }
 

@@ -91,7 +91,7 @@ void flo_explain(const struct flo_buf *report, bool is_json, struct flo_buf *out
     (is_json ? explain_json : explain_text)(report, out);
 }
 
-void flo_explain_set(struct flo_keys *keys, const struct flo_reading *reading)
+void flo_explain_set(struct flo_keys *keys, const struct flo_folder_reading *reading)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf items = {.bytes_max = 1u << 20};
     struct flo_digest digest;
@@ -110,7 +110,7 @@ void flo_explain_set(struct flo_keys *keys, const struct flo_reading *reading)
     }
 }
 
-int flo_explain_accept(struct flo_reading *reading, const struct flo_args *args,
+int flo_explain_accept(struct flo_folder_reading *reading, const struct flo_args *args,
                        struct flo_err *err)
 {
     const char *value;

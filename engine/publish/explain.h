@@ -14,7 +14,7 @@
     }
 
 /* Reads the flags of FLO_FLAG_ACCEPT.  FLO_E_USAGE: they are too many. */
-FLO_MUST_USE int flo_explain_accept(struct flo_reading *reading, const struct flo_args *args,
+FLO_MUST_USE int flo_explain_accept(struct flo_folder_reading *reading, const struct flo_args *args,
                                     struct flo_err *err);
 /* Appends a report as a table of 80 columns, or as JSON. */
 void flo_explain(const struct flo_buf *report, bool is_json, struct flo_buf *out);
@@ -22,6 +22,6 @@ void flo_explain(const struct flo_buf *report, bool is_json, struct flo_buf *out
 void flo_explain_names(const struct flo_buf *report, const char *fate, const char *before,
                        struct flo_buf *out);
 /* Sets the report's digest and the accepted keys as keys of the new file. */
-void flo_explain_set(struct flo_keys *keys, const struct flo_reading *reading);
+void flo_explain_set(struct flo_keys *keys, const struct flo_folder_reading *reading);
 
 #endif

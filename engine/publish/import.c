@@ -136,8 +136,9 @@ static int explain_folder(struct import *import, struct flo_err *err)
     const struct flo_buf *report = &import->folder.reading.report;
     int rv = flo_import_open(&import->folder, &import->options, &import->produce, err);
     flo_explain(report, import->tool.args.is_json, &text);
-    int printed = flo_tool_print(&text, "the report", err);
-    return rv < 0 ? rv : printed;
+    struct flo_err ignored = {0};
+    int printed = flo_tool_print(&text, "the report", rv == 0 ? err : &ignored);
+    return rv == 0 ? printed : rv;
 }
 
 static int run(void *context, struct flo_err *err)

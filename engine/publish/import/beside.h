@@ -5,7 +5,7 @@
 
 #include "engine/publish/import/plan.h"
 
-/* Reads config.json and the files beside it into import->reading.  The family
+/* Reads config.json and the other files of the folder into import->reading.  The family
  * is known.  FLO_E_MODEL_FOLDER: a key is refused.  The report has the keys of
  * all files then, too. */
 FLO_MUST_USE int flo_beside_read(struct flo_import *import, struct flo_err *err);

@@ -70,7 +70,7 @@ struct flo_import {
     const struct flo_import_family *family;
     const struct flo_import_row *const *rows;
     struct flo_keys keys;
-    struct flo_reading reading;
+    struct flo_folder_reading reading;
 
     uint32_t layers, embedding, heads, heads_kv, head_dim, feed_forward, vocabulary, experts;
 

@@ -9,17 +9,99 @@
 #define SHOWN_BYTES 64
 #define REPORT_BYTES_MAX (4u << 20)
 
+/* ---- conditions ---- */
+
+/* Mistral's class has windows, Llama's has none. */
+static bool when_mistral(const struct flo_tree_node *object, const struct flo_tree_node *value)
+{
+    (void)value;
+    return flo_tree_is(flo_tree_first(flo_tree_member(object, "architectures")),
+                       "MistralForCausalLM");
+}
+
+static bool when_plain_state(const struct flo_tree_node *object, const struct flo_tree_node *value)
+{
+    (void)value;
+    return !flo_tree_says(flo_tree_member(object, "mamba_rms_norm"), true);
+}
+
+static bool when_no_types(const struct flo_tree_node *object, const struct flo_tree_node *value)
+{
+    return value->first != NULL && flo_tree_first(flo_tree_member(object, "layer_types")) == NULL;
+}
+
+static bool when_dynamic(const struct flo_tree_node *object, const struct flo_tree_node *value)
+{
+    (void)value;
+    return flo_tree_is(flo_tree_member(object, "type"), "dynamic") ||
+           flo_tree_is(flo_tree_member(object, "rope_type"), "dynamic");
+}
+
+/* From 0 to infinity, which config.c reads as null. */
+static bool when_unlimited(const struct flo_tree_node *object, const struct flo_tree_node *value)
+{
+    const struct flo_tree_node *least = flo_tree_first(value);
+    double number;
+    (void)object;
+    return least != NULL && flo_tree_number(least, &number) && number == 0 && least->next != NULL &&
+           least->next->kind == FLO_TREE_NULL && least->next->next == NULL;
+}
+
+static bool has_end(const struct flo_tree_node *value, const char *end)
+{
+    size_t bytes = strlen(end);
+    return value->kind == FLO_TREE_STRING && value->bytes >= bytes &&
+           strcmp(value->text + value->bytes - bytes, end) == 0;
+}
+
+static bool when_module(const struct flo_tree_node *object, const struct flo_tree_node *value)
+{
+    (void)object;
+    return has_end(value, ".Transformer") || has_end(value, ".Pooling") ||
+           has_end(value, ".Normalize");
+}
+
+static bool when_dense(const struct flo_tree_node *object, const struct flo_tree_node *value)
+{
+    (void)object;
+    return has_end(value, ".Dense");
+}
+
+static bool when_one_pooling(const struct flo_tree_node *object, const struct flo_tree_node *value)
+{
+    size_t count = 0;
+    (void)value;
+    for (const struct flo_tree_node *node = object->first; node != NULL; node = node->next) {
+        count += strncmp(node->key, "pooling_mode_", 13) == 0 && flo_tree_says(node, true) ? 1 : 0;
+    }
+    return count == 1;
+}
+
+static bool when_text(const struct flo_tree_node *object, const struct flo_tree_node *value)
+{
+    (void)object;
+    return value->kind == FLO_TREE_STRING;
+}
+
+#define READING(file, path, families, fate, values, when, why)                                     \
+    {file, path, families, FLO_##fate, values, when, why},
+static const struct flo_reading_row rows[] = {
+#include "engine/publish/import/reading.def"
+};
+
+/* ---- a file ---- */
+
 /* One file that is read. */
 struct reader {
-    struct flo_reading *reading;
-    const char *rows, *file; /* its name in the rows, and in the folder */
-    const char *within;      /* the object whose keys count as the file's own; "": none */
+    struct flo_folder_reading *reading;
+    const char *of, *file; /* names of the file: in the rows, and in the folder */
+    const char *within;    /* the object whose keys count as the file's own; "": none */
     char path[PATH_BYTES];
     char refused[PATH_BYTES], value[SHOWN_BYTES]; /* the first one; "": none */
     const char *why;                              /* NULL: it's in no row */
 };
 
-/* ---- rows ---- */
+/* ---- which row ---- */
 
 /* Tells whether a path fits a pattern, which ends at a blank.  *is_whole: so
  * does all that is below. */
@@ -117,9 +199,9 @@ static const struct flo_reading_row *row_of(const struct reader *r,
 {
     const char *arch = r->reading->arch;
     *is_known = false;
-    for (size_t i = 0; i < flo_reading_row_count; i++) {
-        const struct flo_reading_row *row = &flo_reading_rows[i];
-        if (strcmp(row->file, r->rows) != 0 || !fits(row->path, r->path, is_whole)) {
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        const struct flo_reading_row *row = &rows[i];
+        if (strcmp(row->file, r->of) != 0 || !fits(row->path, r->path, is_whole)) {
             continue;
         }
         *is_known = true;
@@ -209,7 +291,7 @@ static size_t add_name(struct reader *r, size_t bytes, const char *before, const
 static const char *type_of(const struct reader *r, const struct flo_tree_node *node)
 {
     const struct flo_tree_node *type = flo_tree_member(node, "type");
-    bool is_kind = strcmp(r->rows, "tokenizer.json") == 0 && node->kind == FLO_TREE_OBJECT;
+    bool is_kind = strcmp(r->of, "tokenizer.json") == 0 && node->kind == FLO_TREE_OBJECT;
     return is_kind && type != NULL && type->kind == FLO_TREE_STRING ? type->text : NULL;
 }
 
@@ -282,7 +364,7 @@ static int refuse(const struct reader *r, struct flo_err *err)
     return flo_err_fix(err, "--accept-unknown %s passes it over, and the new file says so", name);
 }
 
-int flo_reading_accept(struct flo_reading *reading, const char *keys, struct flo_err *err)
+int flo_reading_accept(struct flo_folder_reading *reading, const char *keys, struct flo_err *err)
 {
     size_t bytes = strlen(reading->accepted), room = sizeof(reading->accepted) - bytes;
     int more = snprintf(reading->accepted + bytes, room, "%s,", keys);
@@ -292,98 +374,17 @@ int flo_reading_accept(struct flo_reading *reading, const char *keys, struct flo
                           sizeof(reading->accepted) - 1);
 }
 
-int flo_reading_file(struct flo_reading *reading, const char *rows, const char *file,
+int flo_reading_file(struct flo_folder_reading *reading, const char *of, const char *file,
                      const struct flo_tree_node *object, struct flo_err *err)
 {
-    struct reader r = {.reading = reading, .rows = rows, .file = file, .within = ""};
+    struct reader r = {.reading = reading, .of = of, .file = file, .within = ""};
     reading->report.bytes_max = reading->taken.bytes_max = REPORT_BYTES_MAX;
     read_all(&r, object, 0);
     return refuse(&r, err);
 }
 
-void flo_reading_deinit(struct flo_reading *reading)
+void flo_reading_deinit(struct flo_folder_reading *reading)
 {
     flo_buf_deinit(&reading->report);
     flo_buf_deinit(&reading->taken);
 }
-
-/* ---- conditions ---- */
-
-/* Mistral's class has windows, Llama's has none. */
-static bool when_mistral(const struct flo_tree_node *object, const struct flo_tree_node *value)
-{
-    (void)value;
-    return flo_tree_is(flo_tree_first(flo_tree_member(object, "architectures")),
-                       "MistralForCausalLM");
-}
-
-static bool when_plain_state(const struct flo_tree_node *object, const struct flo_tree_node *value)
-{
-    (void)value;
-    return !flo_tree_says(flo_tree_member(object, "mamba_rms_norm"), true);
-}
-
-static bool when_no_types(const struct flo_tree_node *object, const struct flo_tree_node *value)
-{
-    return value->first != NULL && flo_tree_first(flo_tree_member(object, "layer_types")) == NULL;
-}
-
-static bool when_dynamic(const struct flo_tree_node *object, const struct flo_tree_node *value)
-{
-    (void)value;
-    return flo_tree_is(flo_tree_member(object, "type"), "dynamic") ||
-           flo_tree_is(flo_tree_member(object, "rope_type"), "dynamic");
-}
-
-/* From 0 to infinity, which config.c reads as null. */
-static bool when_unlimited(const struct flo_tree_node *object, const struct flo_tree_node *value)
-{
-    const struct flo_tree_node *least = flo_tree_first(value);
-    double number;
-    (void)object;
-    return least != NULL && flo_tree_number(least, &number) && number == 0 && least->next != NULL &&
-           least->next->kind == FLO_TREE_NULL && least->next->next == NULL;
-}
-
-static bool has_end(const struct flo_tree_node *value, const char *end)
-{
-    size_t bytes = strlen(end);
-    return value->kind == FLO_TREE_STRING && value->bytes >= bytes &&
-           strcmp(value->text + value->bytes - bytes, end) == 0;
-}
-
-static bool when_module(const struct flo_tree_node *object, const struct flo_tree_node *value)
-{
-    (void)object;
-    return has_end(value, ".Transformer") || has_end(value, ".Pooling") ||
-           has_end(value, ".Normalize");
-}
-
-static bool when_dense(const struct flo_tree_node *object, const struct flo_tree_node *value)
-{
-    (void)object;
-    return has_end(value, ".Dense");
-}
-
-static bool when_one_pooling(const struct flo_tree_node *object, const struct flo_tree_node *value)
-{
-    size_t count = 0;
-    (void)value;
-    for (const struct flo_tree_node *node = object->first; node != NULL; node = node->next) {
-        count += strncmp(node->key, "pooling_mode_", 13) == 0 && flo_tree_says(node, true) ? 1 : 0;
-    }
-    return count == 1;
-}
-
-static bool when_text(const struct flo_tree_node *object, const struct flo_tree_node *value)
-{
-    (void)object;
-    return value->kind == FLO_TREE_STRING;
-}
-
-#define READING(file, path, families, fate, values, when, why)                                     \
-    {file, path, families, FLO_##fate, values, when, why},
-const struct flo_reading_row flo_reading_rows[] = {
-#include "engine/publish/import/reading.def"
-};
-const size_t flo_reading_row_count = FLO_COUNT(flo_reading_rows);

@@ -33,28 +33,27 @@ struct flo_reading_row {
     flo_reading_when *when; /* NULL: always */
     const char *why;        /* what applies it, why it's harmless, or what to do */
 };
-extern const struct flo_reading_row flo_reading_rows[];
-extern const size_t flo_reading_row_count;
 
 /* Zero-initialise, but for `arch`. */
-struct flo_reading {
+struct flo_folder_reading {
     const char *arch;
-    const struct flo_tree_node *inner; /* its keys count as the file's own; NULL: none */
+    const struct flo_tree_node *inner; /* an object whose keys count as the file's; NULL: none */
     char accepted[4096];               /* names or paths of keys, with a comma behind each */
     struct flo_buf report; /* a line for each key: FATE, FILE, PATH, VALUE, WHY, by tabs */
     struct flo_buf taken;  /* accepted keys that a file has, each with a NUL */
 };
 
 /* Accepts keys, separated by commas.  FLO_E_USAGE: they are too long. */
-FLO_MUST_USE int flo_reading_accept(struct flo_reading *reading, const char *keys,
+FLO_MUST_USE int flo_reading_accept(struct flo_folder_reading *reading, const char *keys,
                                     struct flo_err *err);
 /* Reads each key of `object`, which `file` has, and adds it to the report.  A
- * key that is null counts as absent, unless a row names the value.  `rows` is
+ * key that is null counts as absent, unless a row names the value.  `of` is
  * the name that the rows have for the file.
  *
  * FLO_E_MODEL_FOLDER: a key is refused.  The report has all keys then, too. */
-FLO_MUST_USE int flo_reading_file(struct flo_reading *reading, const char *rows, const char *file,
-                                  const struct flo_tree_node *object, struct flo_err *err);
-void flo_reading_deinit(struct flo_reading *reading);
+FLO_MUST_USE int flo_reading_file(struct flo_folder_reading *reading, const char *of,
+                                  const char *file, const struct flo_tree_node *object,
+                                  struct flo_err *err);
+void flo_reading_deinit(struct flo_folder_reading *reading);
 
 #endif
