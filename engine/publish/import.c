@@ -138,7 +138,10 @@ static int explain_folder(struct import *import, struct flo_err *err)
     flo_explain(report, import->tool.args.is_json, &text);
     struct flo_err ignored = {0};
     int printed = flo_tool_print(&text, "the report", rv == 0 ? err : &ignored);
-    return rv == 0 ? printed : rv;
+    if (rv == 0) {
+        rv = printed;
+    }
+    return rv;
 }
 
 static int run(void *context, struct flo_err *err)

@@ -263,6 +263,8 @@ int flo_finish_modern_bert(struct flo_import *import, struct flo_err *err)
     FLO_TRY(flo_family_u32(import, ".attention.sliding_window", "local_attention", err));
     FLO_TRY(flo_family_u32(import, ".attention.sliding_window_pattern",
                            "global_attn_every_n_layers", err));
+    FLO_TRY(
+        flo_family_layers(import, ".attention.sliding_window_pattern", "sliding_attention", err));
     flo_keys_text(keys, ".rope.scaling.type", "none");
     flo_keys_u32(keys, ".vocab_size", import->vocabulary);
     if (act != NULL && act->kind == FLO_TREE_STRING) {

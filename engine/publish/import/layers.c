@@ -24,6 +24,7 @@ static const struct family {
     {"qwen2", RULE_FROM, true, true, 0},       {"qwen3", RULE_FROM, true, true, 0},
     {"smollm3", RULE_UNTURNED, true, true, 0}, {"gemma2", RULE_PERIOD, false, true, 2},
     {"gemma3", RULE_PERIOD, false, true, 6},   {"gemma-embedding", RULE_PERIOD, false, true, 6},
+    {"gpt-oss", RULE_PERIOD, false, true, 2},
 };
 
 /* ---- rotation ---- */
@@ -75,7 +76,9 @@ static bool is_local(const struct flo_import *import, const struct family *famil
     const struct flo_tree_node *types =
         family->has_types ? flo_config_find(config, "layer_types") : NULL;
     double period =
-        flo_config_number(config, "sliding_window_pattern _sliding_window_pattern", family->period);
+        family->period != 6
+            ? family->period
+            : flo_config_number(config, "sliding_window_pattern _sliding_window_pattern", 6);
     if (types != NULL) {
         return flo_tree_is(flo_config_item(types, layer), "sliding_attention");
     }

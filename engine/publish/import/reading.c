@@ -27,7 +27,8 @@ static bool when_plain_state(const struct flo_tree_node *object, const struct fl
 
 static bool when_no_types(const struct flo_tree_node *object, const struct flo_tree_node *value)
 {
-    return value->first != NULL && flo_tree_first(flo_tree_member(object, "layer_types")) == NULL;
+    return value->kind != FLO_TREE_NULL &&
+           flo_tree_first(flo_tree_member(object, "layer_types")) == NULL;
 }
 
 static bool when_dynamic(const struct flo_tree_node *object, const struct flo_tree_node *value)
