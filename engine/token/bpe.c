@@ -5,9 +5,7 @@
 
 #include "engine/token/merge.h"
 
-/* Writes a word's bytes as their printable characters, which are below U+0800
- * and so have one or two bytes. */
-static size_t stand_in(char *out, const char *word, size_t bytes)
+size_t flo_bytes_show(char *out, const char *word, size_t bytes)
 {
     size_t length = 0;
     for (size_t i = 0; i < bytes; i++) {
@@ -32,6 +30,21 @@ static bool is_lines(const char *word, size_t bytes)
     return bytes > 0;
 }
 
+bool flo_bpe_word(struct flo_merger *merger, const char *word, size_t bytes,
+                  struct flo_tokens *tokens)
+{
+    const struct flo_vocab *vocab = merger->vocab;
+    /* merges of characters may not reach the tokens of several line ends */
+    bool prefers_whole =
+        vocab->prefers_whole || (vocab->kind == FLO_VOCAB_RAW_BPE && is_lines(word, bytes));
+    int32_t id = prefers_whole ? flo_vocab_find(vocab, word, bytes) : -1;
+    if (id >= 0) {
+        flo_tokens_add(tokens, id);
+        return true;
+    }
+    return flo_merger_run(merger, word, bytes, tokens);
+}
+
 /* Appends the ids of all words.  `shown` has room for the printable characters
  * of the longest one. */
 static bool add_words(const struct flo_vocab *vocab, const char *text, size_t bytes, char *shown,
@@ -45,16 +58,8 @@ static bool add_words(const struct flo_vocab *vocab, const char *text, size_t by
     bool is_fine = true;
     flo_split_init(&split, &vocab->splitter, text, bytes);
     while (is_fine && !tokens->failed && flo_split_next(&split, &word, &word_bytes)) {
-        size_t length = is_raw ? word_bytes : stand_in(shown, word, word_bytes);
-        const char *text_of_word = is_raw ? word : shown;
-        /* merges of characters may not reach the tokens of several line ends */
-        bool prefers_whole = vocab->prefers_whole || (is_raw && is_lines(word, word_bytes));
-        int32_t id = prefers_whole ? flo_vocab_find(vocab, text_of_word, length) : -1;
-        if (id >= 0) {
-            flo_tokens_add(tokens, id);
-        } else {
-            is_fine = flo_merger_run(&merger, text_of_word, length, tokens);
-        }
+        size_t length = is_raw ? word_bytes : flo_bytes_show(shown, word, word_bytes);
+        is_fine = flo_bpe_word(&merger, is_raw ? word : shown, length, tokens);
     }
     is_fine = is_fine && !split.failed;
     flo_split_deinit(&split);

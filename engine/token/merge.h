@@ -40,6 +40,10 @@ struct flo_merger {
  * Returns false if there is no memory. */
 bool flo_merger_run(struct flo_merger *merger, const char *text, size_t bytes,
                     struct flo_tokens *tokens);
+/* Appends the ids of a word of BPE, which may be a token as a whole.  Returns
+ * false if there is no memory (bpe.c). */
+bool flo_bpe_word(struct flo_merger *merger, const char *word, size_t bytes,
+                  struct flo_tokens *tokens);
 void flo_merger_deinit(struct flo_merger *merger);
 
 #endif

@@ -17,6 +17,7 @@
 #define TAIL_COUNT 28u
 /* Every character below is composed already, and is no mark. */
 #define FIRST_MARK 0x300u
+#define FIRST_PAIR 0xc0u /* every character below stays as it is when decomposed, too */
 
 /* ---- single characters ---- */
 
@@ -104,6 +105,7 @@ struct cluster {
     uint32_t base; /* NONE: the text begins with marks */
     struct flo_buf marks;
     uint64_t mark_count;
+    bool stays_apart; /* characters are not composed again */
 };
 #define CLASS_SHIFT 56
 #define NONE UINT32_MAX
@@ -133,7 +135,8 @@ static void compose_cluster(struct cluster *c)
     for (size_t i = 0; i < c->mark_count; i++) {
         uint8_t class = (uint8_t)(marks[i] >> CLASS_SHIFT);
         uint32_t code = (uint32_t)marks[i] & CODE_MASK;
-        uint32_t whole = c->base != NONE && last_class < class ? compose(c->base, code) : 0;
+        uint32_t whole =
+            c->base != NONE && last_class < class && !c->stays_apart ? compose(c->base, code) : 0;
         if (whole != 0) {
             c->base = whole;
         } else {
@@ -170,7 +173,8 @@ static void add_code(struct cluster *c, uint32_t code, struct flo_buf *out)
         return;
     }
     compose_cluster(c);
-    uint32_t whole = c->base != NONE && c->mark_count == 0 ? compose(c->base, code) : 0;
+    bool meets = c->base != NONE && c->mark_count == 0 && !c->stays_apart;
+    uint32_t whole = meets ? compose(c->base, code) : 0;
     if (whole == 0) {
         flush(c, out);
     }
@@ -179,11 +183,12 @@ static void add_code(struct cluster *c, uint32_t code, struct flo_buf *out)
 
 /* Returns how many bytes at the beginning are characters that stay as they
  * are, and are followed by such a one. */
-static size_t plain_bytes(const char *text, size_t bytes)
+static size_t plain_bytes(const char *text, size_t bytes, bool stays_apart)
 {
     size_t at = 0, last = 0, taken;
+    uint32_t most = stays_apart ? FIRST_PAIR : FIRST_MARK;
     while (at < bytes) {
-        if (flo_utf8_next(text + at, bytes - at, &taken) >= FIRST_MARK) {
+        if (flo_utf8_next(text + at, bytes - at, &taken) >= most) {
             return last;
         }
         last = at;
@@ -192,12 +197,15 @@ static size_t plain_bytes(const char *text, size_t bytes)
     return bytes;
 }
 
-void flo_text_compose(struct flo_buf *out, const char *text, size_t bytes)
+static void normalize(struct flo_buf *out, const char *text, size_t bytes, bool stays_apart)
 {
-    struct cluster c = {.base = NONE, .marks = {.bytes_max = SIZE_MAX / 2}};
+    struct cluster c = {
+        .base = NONE, .marks = {.bytes_max = SIZE_MAX / 2}, .stays_apart = stays_apart};
     uint32_t codes[FLO_DECOMPOSED_MAX];
     for (size_t at = 0, taken; at < bytes; at += taken) {
-        taken = c.base == NONE && c.mark_count == 0 ? plain_bytes(text + at, bytes - at) : 0;
+        taken = c.base == NONE && c.mark_count == 0
+                    ? plain_bytes(text + at, bytes - at, stays_apart)
+                    : 0;
         if (taken > 0) {
             flo_buf_add(out, text + at, taken);
             continue;
@@ -210,4 +218,14 @@ void flo_text_compose(struct flo_buf *out, const char *text, size_t bytes)
     compose_cluster(&c);
     flush(&c, out);
     flo_buf_deinit(&c.marks);
+}
+
+void flo_text_compose(struct flo_buf *out, const char *text, size_t bytes)
+{
+    normalize(out, text, bytes, false);
+}
+
+void flo_text_decompose(struct flo_buf *out, const char *text, size_t bytes)
+{
+    normalize(out, text, bytes, true);
 }

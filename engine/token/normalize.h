@@ -13,5 +13,7 @@ size_t flo_unicode_decompose(uint32_t code, uint32_t out[FLO_DECOMPOSED_MAX]);
 /* Appends a text in normalization form C.  The text is valid UTF-8.
  * out->failed is set if there is no memory. */
 void flo_text_compose(struct flo_buf *out, const char *text, size_t bytes);
+/* Appends a text in normalization form D, likewise. */
+void flo_text_decompose(struct flo_buf *out, const char *text, size_t bytes);
 
 #endif

@@ -26,6 +26,7 @@ struct normal {
     const struct flo_vocab *vocab;
     struct flo_buf *out;
     bool has_prefix, is_in_word;
+    bool is_plain; /* blanks stay as they are */
 };
 
 static void add_blank(struct normal *n)
@@ -38,6 +39,10 @@ static void add_blank(struct normal *n)
 
 static void add_characters(struct normal *n, const char *text, size_t bytes)
 {
+    if (n->is_plain) {
+        flo_buf_add(n->out, text, bytes);
+        return;
+    }
     for (size_t at = 0, taken; at < bytes; at += taken) {
         if (flo_unicode_is_blank(flo_utf8_next(text + at, bytes - at, &taken))) {
             add_blank(n);
@@ -59,13 +64,17 @@ static size_t cluster_bytes(const char *text, size_t bytes)
 {
     size_t at, taken;
     enum flo_unicode_category first = flo_unicode_category(flo_utf8_next(text, bytes, &at));
+    if (bytes >= 2 && text[0] == '\r' && text[1] == '\n') {
+        return 2;
+    }
     bool takes_marks = first != FLO_UNICODE_CC && first != FLO_UNICODE_CF &&
                        first != FLO_UNICODE_ZL && first != FLO_UNICODE_ZP;
     while (takes_marks && at < bytes) {
         uint32_t code = flo_utf8_next(text + at, bytes - at, &taken);
         enum flo_unicode_category category = flo_unicode_category(code);
         bool is_mark = (category >= FLO_UNICODE_MC && category <= FLO_UNICODE_MN) ||
-                       (code >= 0x200c && code <= 0x200d);
+                       (code >= 0x200c && code <= 0x200d) || (code >= 0xff9e && code <= 0xff9f) ||
+                       (code >= 0x1f3fb && code <= 0x1f3ff);
         if (!is_mark) {
             break;
         }
@@ -88,11 +97,9 @@ static bool add_replaced(struct normal *n, const char *text, size_t bytes)
 
 /* Replaces short clusters as a whole, and the characters of others one by one,
  * as the tokenizers do that publish such vocabularies. */
-static void normalize(const struct flo_vocab *vocab, const char *text, size_t bytes,
-                      struct flo_buf *out)
+static void normalize(struct normal n, const char *text, size_t bytes)
 {
-    struct normal n = {.vocab = vocab, .out = out};
-    for (size_t at = 0; at < bytes && !out->failed;) {
+    for (size_t at = 0; at < bytes && !n.out->failed;) {
         size_t end = at + cluster_bytes(text + at, bytes - at), taken;
         if (end - at < CLUSTER_BYTES && add_replaced(&n, text + at, end - at)) {
             at = end;
@@ -104,6 +111,12 @@ static void normalize(const struct flo_vocab *vocab, const char *text, size_t by
             }
         }
     }
+}
+
+void flo_unigram_map(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                     struct flo_buf *out)
+{
+    normalize((struct normal){.vocab = vocab, .out = out, .is_plain = true}, text, bytes);
 }
 
 /* ---- the most likely tokens ---- */
@@ -206,24 +219,31 @@ double flo_unigram_unknown_score(const struct flo_vocab *vocab)
     return least - UNKNOWN_PENALTY;
 }
 
+bool flo_unigram_word(const struct flo_vocab *vocab, const char *word, size_t bytes,
+                      struct flo_tokens *tokens)
+{
+    FLO_CLEANUP(flo_free_cleanup) struct ways *ways = calloc(1, sizeof(*ways));
+    if (ways == NULL) {
+        return false;
+    }
+    *ways = (struct ways){.vocab = vocab, .text = word, .bytes = bytes};
+    ways->steps = calloc(bytes + 1, sizeof(*ways->steps));
+    if (ways->steps == NULL) {
+        return false;
+    }
+    find_ways(ways);
+    turn(ways);
+    add_ids(ways, tokens);
+    free(ways->steps);
+    return true;
+}
+
 bool flo_unigram_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                       struct flo_tokens *tokens)
 {
     FLO_CLEANUP(flo_buf_deinit)
     struct flo_buf normal = {.bytes_max = bytes * GROWTH_MAX + GROWTH_MORE};
-    FLO_CLEANUP(flo_free_cleanup) struct ways *ways = calloc(1, sizeof(*ways));
-    normalize(vocab, text, bytes, &normal);
-    bool is_fine = ways != NULL && !normal.failed;
-    if (is_fine && normal.bytes > 0) {
-        *ways = (struct ways){.vocab = vocab, .text = normal.data, .bytes = normal.bytes};
-        ways->steps = calloc(normal.bytes + 1, sizeof(*ways->steps));
-        is_fine = ways->steps != NULL;
-    }
-    if (is_fine && normal.bytes > 0) {
-        find_ways(ways);
-        turn(ways);
-        add_ids(ways, tokens);
-        free(ways->steps);
-    }
-    return is_fine;
+    normalize((struct normal){.vocab = vocab, .out = &normal}, text, bytes);
+    return !normal.failed &&
+           (normal.bytes == 0 || flo_unigram_word(vocab, normal.data, normal.bytes, tokens));
 }

@@ -21,8 +21,7 @@ struct words {
     size_t characters; /* characters of the word, also those that have no room */
 };
 
-/* Ideographs that stand alone, as BERT's tokenizer lists them. */
-static bool is_ideograph(uint32_t code)
+bool flo_bert_is_ideograph(uint32_t code)
 {
     return (code >= 0x4e00 && code <= 0x9fff) || (code >= 0x3400 && code <= 0x4dbf) ||
            (code >= 0x20000 && code <= 0x2a6df) || (code >= 0x2a700 && code <= 0x2b73f) ||
@@ -107,7 +106,7 @@ static void add_code(struct words *w, uint32_t code)
         add_character(w, 0x307);
         return;
     }
-    bool stands_alone = is_sign(code, category) || is_ideograph(code);
+    bool stands_alone = is_sign(code, category) || flo_bert_is_ideograph(code);
     if (stands_alone) {
         end_word(w);
     }
@@ -117,9 +116,7 @@ static void add_code(struct words *w, uint32_t code)
     }
 }
 
-/* Tells whether a character is dropped: all control characters but tab and line
- * ends, even where they count as blanks elsewhere. */
-static bool is_dropped(uint32_t code)
+bool flo_bert_drops(uint32_t code)
 {
     enum flo_unicode_category category = flo_unicode_category(code);
     bool is_kept = code == '\t' || code == '\n' || code == '\r';
@@ -135,7 +132,7 @@ void flo_wordpiece_text(const struct flo_vocab *vocab, const char *text, size_t 
     uint32_t codes[FLO_DECOMPOSED_MAX];
     for (size_t at = 0, taken; at < bytes && !tokens->failed; at += taken) {
         codes[0] = flo_utf8_next(text + at, bytes - at, &taken);
-        if (is_dropped(codes[0])) {
+        if (flo_bert_drops(codes[0])) {
             continue;
         }
         if (flo_unicode_is_blank(codes[0])) {
@@ -146,6 +143,16 @@ void flo_wordpiece_text(const struct flo_vocab *vocab, const char *text, size_t 
         for (size_t i = 0; i < count; i++) {
             add_code(&w, codes[i]);
         }
+    }
+    end_word(&w);
+}
+
+void flo_wordpiece_word(const struct flo_vocab *vocab, const char *word, size_t bytes,
+                        struct flo_tokens *tokens)
+{
+    struct words w = {.vocab = vocab, .tokens = tokens};
+    for (size_t at = 0, taken; at < bytes; at += taken) {
+        add_character(&w, flo_utf8_next(word + at, bytes - at, &taken));
     }
     end_word(&w);
 }

@@ -326,10 +326,11 @@ static size_t piece_of_threes(const struct search *s, size_t from)
     }
 }
 
-size_t flo_expression_piece(const struct flo_expression *expression, const char *text, size_t from,
-                            size_t end, struct flo_expression_memo *memo)
+size_t flo_expression_next(const struct flo_expression *expression, const char *text, size_t from,
+                           size_t end, struct flo_expression_memo *memo, bool *is_match)
 {
     const struct search s = {expression, text, end, memo};
+    *is_match = false;
     if (from < memo->from || from >= memo->end || end != memo->end) {
         forget(memo, from, end);
     }
@@ -346,9 +347,22 @@ size_t flo_expression_piece(const struct flo_expression *expression, const char 
             return end;
         }
         if (match_end != 0) {
+            *is_match = at == from;
             return at > from ? at : match_end;
         }
         at = next;
     }
     return end;
+}
+
+size_t flo_expression_piece(const struct flo_expression *expression, const char *text, size_t from,
+                            size_t end, struct flo_expression_memo *memo)
+{
+    bool is_match;
+    return flo_expression_next(expression, text, from, end, memo, &is_match);
+}
+
+bool flo_expression_matches(const struct flo_expression *expression)
+{
+    return expression->threes == FLO_THREES_NONE;
 }

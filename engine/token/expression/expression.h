@@ -50,5 +50,10 @@ void flo_expression_memo_deinit(struct flo_expression_memo *memo);
  * Returns `end` if memo->failed. */
 size_t flo_expression_piece(const struct flo_expression *expression, const char *text, size_t from,
                             size_t end, struct flo_expression_memo *memo);
+/* Does the same, and tells whether the piece is a match. */
+size_t flo_expression_next(const struct flo_expression *expression, const char *text, size_t from,
+                           size_t end, struct flo_expression_memo *memo, bool *is_match);
+/* Tells whether the expression has matches, and does not only cut. */
+bool flo_expression_matches(const struct flo_expression *expression);
 
 #endif

@@ -153,7 +153,12 @@ static bool add_shorthand(char letter, struct flo_ranges *set)
     case 'w':
         flo_ranges_add_name(&named, "L", 1);
         flo_ranges_add_name(&named, "M", 1);
-        flo_ranges_add_categories(&named, 1u << FLO_UNICODE_ND | 1u << FLO_UNICODE_PC);
+        flo_ranges_add_categories(&named, 1u << FLO_UNICODE_ND | 1u << FLO_UNICODE_NL |
+                                              1u << FLO_UNICODE_PC);
+        flo_ranges_add(&named, 0x24b6, 0x24e9); /* letters in circles and squares */
+        flo_ranges_add(&named, 0x1f130, 0x1f149);
+        flo_ranges_add(&named, 0x1f150, 0x1f169);
+        flo_ranges_add(&named, 0x1f170, 0x1f189);
         break;
     default:
         return false;

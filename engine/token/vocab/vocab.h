@@ -167,6 +167,22 @@ void flo_wordpiece_text(const struct flo_vocab *vocab, const char *text, size_t 
                         struct flo_tokens *tokens);
 bool flo_unigram_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                       struct flo_tokens *tokens);
+/* Append the ids of one word, which is not empty, as it is. */
+void flo_wordpiece_word(const struct flo_vocab *vocab, const char *word, size_t bytes,
+                        struct flo_tokens *tokens);
+bool flo_unigram_word(const struct flo_vocab *vocab, const char *word, size_t bytes,
+                      struct flo_tokens *tokens);
+/* Appends a text with the replacements of Unigram's map. */
+void flo_unigram_map(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                     struct flo_buf *out);
+/* Tells whether BERT drops a character: all control characters but tab and line
+ * ends, even where they count as blanks elsewhere. */
+bool flo_bert_drops(uint32_t code);
+/* Tells whether an ideograph stands alone, as BERT's tokenizer lists them. */
+bool flo_bert_is_ideograph(uint32_t code);
+/* Writes bytes as their printable characters, which are below U+0800 and so
+ * have one or two bytes.  Returns their length. */
+size_t flo_bytes_show(char *out, const char *text, size_t bytes);
 /* Returns the score of a character that no token has. */
 double flo_unigram_unknown_score(const struct flo_vocab *vocab);
 /* Appends a text with U+2581 in place of each blank. */
