@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "engine/token/normalize.h"
+#include "engine/token/steps.h"
 #include "engine/token/unicode.h"
 
 #define TEXT_BYTES_MAX (64u << 20)
@@ -115,6 +116,30 @@ static void cut_all(const struct work *work, int32_t id, struct flo_buf *pieces)
     *pieces = next;
 }
 
+/* Cuts the tokens out of the whole text as the file's own steps mean it. */
+struct cutting {
+    const struct work *work;
+    struct flo_buf *pieces;
+};
+
+static bool may_cut(void *context, const struct flo_vocab_token *token, size_t at, size_t bytes)
+{
+    const struct work *work = ((struct cutting *)context)->work;
+    return !must_be_special(work, token) || is_in_special(work, at, bytes);
+}
+
+static void put_piece(void *context, size_t start, size_t end, int32_t id)
+{
+    add_piece(((struct cutting *)context)->pieces, start, end, id);
+}
+
+static void cut_added(const struct work *work, struct flo_buf *pieces)
+{
+    struct cutting cutting = {work, pieces};
+    struct flo_added_cut cut = {work->vocab, &cutting, may_cut, put_piece};
+    flo_added_run(&work->vocab->added, &cut, work->text.data, 0, work->text.bytes);
+}
+
 static int too_long(const struct flo_tokens *tokens, size_t bytes, struct flo_err *err)
 {
     return flo_fail(err, FLO_E_INFER_TOO_LONG,
@@ -147,8 +172,8 @@ static int join_spans(struct work *work, const struct flo_text_span *spans, size
     }
     for (size_t i = 0; i < span_count; i++) {
         size_t start = work->text.bytes;
-        if (work->vocab->kind ==
-            FLO_VOCAB_SPM) { /* SPM has tokens for invalid bytes, so they stay */
+        /* SPM has tokens for invalid bytes, so they stay */
+        if (work->vocab->kind == FLO_VOCAB_SPM && work->vocab->steps == NULL) {
             flo_buf_add(&work->text, spans[i].data, spans[i].bytes);
         } else {
             flo_utf8_add(&work->text, spans[i].data, spans[i].bytes, false);
@@ -198,14 +223,31 @@ static bool add_composed(const struct work *work, const char *text, size_t bytes
     return is_fine;
 }
 
+/* Does what add_text() does, by the file's own steps. */
+static bool add_stepped(const struct work *work, const struct piece *piece,
+                        struct flo_tokens *tokens)
+{
+    struct flo_steps_text text = {.data = work->text.data + piece->start,
+                                  .bytes = piece->bytes,
+                                  .is_first = piece->start == 0,
+                                  .is_special = is_in_special(work, piece->start, piece->bytes),
+                                  .is_message = work->has_message,
+                                  .is_exact = !work->composes};
+    return flo_steps_run(work->vocab, &text, tokens);
+}
+
 static int convert(const struct work *work, struct flo_tokens *tokens, struct flo_err *err)
 {
     const struct flo_vocab *vocab = work->vocab;
     /* The buffer has room for as many special tokens as are allowed, and for
      * the text between them. */
     struct flo_buf pieces = {.bytes_max = (2 * flo_tokens_room(tokens) + 1) * sizeof(struct piece)};
-    add_piece(&pieces, 0, work->text.bytes, -1);
-    for (size_t i = 0; i < vocab->specials.count; i++) {
+    if (vocab->steps != NULL) {
+        cut_added(work, &pieces);
+    } else {
+        add_piece(&pieces, 0, work->text.bytes, -1);
+    }
+    for (size_t i = 0; vocab->steps == NULL && i < vocab->specials.count; i++) {
         cut_all(work, vocab->specials.ids[i], &pieces);
     }
     bool is_fine = true;
@@ -221,6 +263,8 @@ static int convert(const struct work *work, struct flo_tokens *tokens, struct fl
         size_t bytes = piece[i].bytes;
         if (piece[i].id >= 0) {
             flo_tokens_add(tokens, piece[i].id);
+        } else if (vocab->steps != NULL) {
+            is_fine = add_stepped(work, &piece[i], tokens);
         } else if (work->composes) {
             is_fine = add_composed(work, text, bytes, is_after_special, tokens);
         } else {
@@ -238,7 +282,7 @@ static int convert(const struct work *work, struct flo_tokens *tokens, struct fl
 int flo_tokenize_spans(const struct flo_vocab *vocab, const struct flo_text_span *spans,
                        size_t span_count, struct flo_tokens *tokens, struct flo_err *err)
 {
-    struct work work = {.vocab = vocab, .composes = vocab->composes};
+    struct work work = {.vocab = vocab, .composes = vocab->composes || vocab->steps != NULL};
     int rv = check_bytes(vocab, spans, span_count, tokens, err);
     if (rv == 0) {
         rv = join_spans(&work, spans, span_count, err);

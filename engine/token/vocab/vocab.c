@@ -7,6 +7,7 @@
 
 #include <flotilla/errors/gguf.h>
 
+#include "engine/token/steps.h"
 #include "engine/token/unicode.h"
 #include "engine/token/vocab/pieces.h"
 
@@ -182,10 +183,32 @@ int flo_vocab_load_specials(struct flo_vocab *vocab, struct flo_err *err)
     return 0;
 }
 
-/* Marks the tokens of a list of the file, which strip the blanks on one
- * side. */
-static int load_strip_list(struct flo_vocab *vocab, const struct flo_gguf *gguf, const char *key,
-                           bool is_left, struct flo_err *err)
+static void mark_left(struct flo_vocab *vocab, struct flo_vocab_token *token)
+{
+    vocab->strips = token->strips_left = true;
+}
+
+static void mark_right(struct flo_vocab *vocab, struct flo_vocab_token *token)
+{
+    vocab->strips = token->strips_right = true;
+}
+
+static void mark_single(struct flo_vocab *vocab, struct flo_vocab_token *token)
+{
+    (void)vocab;
+    token->is_single = true;
+}
+
+static void mark_normalized(struct flo_vocab *vocab, struct flo_vocab_token *token)
+{
+    (void)vocab;
+    token->is_normalized = true;
+}
+
+/* Marks the tokens of a list of the file. */
+static int load_marks(struct flo_vocab *vocab, const struct flo_gguf *gguf, const char *key,
+                      void (*mark)(struct flo_vocab *vocab, struct flo_vocab_token *token),
+                      struct flo_err *err)
 {
     const struct flo_gguf_kv *list;
     FLO_TRY(flo_gguf_array(gguf, key, FLO_GGUF_I32, &list, err));
@@ -195,9 +218,7 @@ static int load_strip_list(struct flo_vocab *vocab, const struct flo_gguf *gguf,
             return flo_fail(err, FLO_E_GGUF_VOCAB, "%s has %" PRId32 ", ids are 0 to %" PRId32, key,
                             (int32_t)id, vocab->facts.count - 1);
         }
-        struct flo_vocab_token *token = &vocab->tokens[id];
-        *(is_left ? &token->strips_left : &token->strips_right) = true;
-        vocab->strips = true;
+        mark(vocab, &vocab->tokens[id]);
     }
     return 0;
 }
@@ -211,8 +232,10 @@ static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf, str
     static const char *const keeping[] = {"<unk>", "<s>", "<|endoftext|>"};
     struct flo_gguf_text name = {"", 0};
     char lower[256] = "";
-    FLO_TRY(load_strip_list(vocab, gguf, "flotilla.tokenizer.strips_left", true, err));
-    FLO_TRY(load_strip_list(vocab, gguf, "flotilla.tokenizer.strips_right", false, err));
+    FLO_TRY(load_marks(vocab, gguf, "flotilla.tokenizer.strips_left", mark_left, err));
+    FLO_TRY(load_marks(vocab, gguf, "flotilla.tokenizer.strips_right", mark_right, err));
+    FLO_TRY(load_marks(vocab, gguf, "flotilla.tokenizer.single_word", mark_single, err));
+    FLO_TRY(load_marks(vocab, gguf, "flotilla.tokenizer.normalized", mark_normalized, err));
     int rv = flo_gguf_string(gguf, "general.name", &name, err);
     for (size_t i = 0; i < name.bytes && i + 1 < sizeof(lower); i++) {
         char c = name.data[i];
@@ -389,7 +412,7 @@ static int load_split(struct flo_vocab *vocab, const struct flo_gguf *gguf, stru
             return flo_wrap(err, rv, "%s", own);
         }
     }
-    return flo_gguf_bool(gguf, "flotilla.tokenizer.ignore_merges", &vocab->prefers_whole, err);
+    return 0;
 }
 
 /* Loads the normalization form that texts get before they are split. */
@@ -434,6 +457,7 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struc
     if (vocab->kind == FLO_VOCAB_BPE || vocab->kind == FLO_VOCAB_RAW_BPE) {
         FLO_TRY(load_split(vocab, gguf, err));
     }
+    FLO_TRY(flo_gguf_bool(gguf, "flotilla.tokenizer.ignore_merges", &vocab->prefers_whole, err));
     vocab->facts.adds_bos |= vocab->kind == FLO_VOCAB_SPM || vocab->kind == FLO_VOCAB_WORDPIECE;
     vocab->facts.adds_eos = vocab->kind == FLO_VOCAB_WORDPIECE || vocab->kind == FLO_VOCAB_UNIGRAM;
     vocab->adds_space = vocab->kind == FLO_VOCAB_SPM || vocab->kind == FLO_VOCAB_UNIGRAM;
@@ -447,7 +471,8 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struc
  * planes lack tokens.  A long text of only these may be refused. */
 static size_t id_bytes_max(const struct flo_vocab *vocab)
 {
-    if (vocab->kind == FLO_VOCAB_WORDPIECE || vocab->kind == FLO_VOCAB_UNIGRAM) {
+    if (vocab->kind == FLO_VOCAB_WORDPIECE || vocab->kind == FLO_VOCAB_UNIGRAM ||
+        vocab->steps != NULL) {
         return SIZE_MAX; /* words and blanks of any length may become one id, or none */
     }
     for (int byte = 0; vocab->facts.unknown < 0 && byte < 256; byte++) {
@@ -489,6 +514,7 @@ static int load(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo
     FLO_TRY(flo_vocab_load_specials(vocab, err));
     FLO_TRY(load_strips(vocab, gguf, err));
     FLO_TRY(load_ids(vocab, gguf, err));
+    FLO_TRY(flo_steps_load(vocab, gguf, err));
     return flo_vocab_load_pair(vocab, gguf, err);
 }
 
@@ -516,6 +542,8 @@ void flo_vocab_close(struct flo_vocab *vocab)
     }
     flo_splitter_close(&vocab->splitter);
     flo_prefix_close(&vocab->prefix);
+    flo_steps_free(vocab->steps);
+    flo_added_close(&vocab->added);
     free(vocab->tokens);
     free(vocab->by_text.slots);
     free(vocab->merge_left_bytes);

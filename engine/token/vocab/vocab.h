@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "engine/token/added.h"
 #include "engine/token/charsmap.h"
 #include "engine/token/split.h"
 #include "engine/token/token.h"
@@ -35,9 +36,11 @@ struct flo_vocab_token {
     uint16_t bytes;
     uint8_t type;
     bool is_end;
-    bool is_mark;      /* the token is user-defined, but looks like a template's mark */
-    bool strips_right; /* blanks after this special token are removed */
-    bool strips_left;  /* blanks before it, likewise */
+    bool is_mark;           /* the token is user-defined, but looks like a template's mark */
+    bool strips_right;      /* blanks after this special token are removed */
+    bool strips_left;       /* blanks before it, likewise */
+    bool is_single : 1;     /* the token is taken only where no word goes on */
+    bool is_normalized : 1; /* the token is taken from texts after their normalization */
 };
 
 /* Hash table with open addressing.  A used slot has id + 1 in its low 21 bits,
@@ -92,6 +95,8 @@ struct flo_vocab {
     bool has_segments;          /* the second text of a pair is in a segment of its own */
     bool adds_space;            /* SPM puts a blank before a text that follows a special token */
     bool strips;                /* one of the tokens strips the blanks around it */
+    struct flo_steps *steps;    /* what is done to texts; NULL: as the kind has it (steps.h) */
+    struct flo_added added;     /* with steps: tokens that are taken from the text as it came */
     struct flo_tokens specials; /* control, unknown and user-defined tokens, longest first */
     _Atomic(struct flo_pieces *) pieces; /* pieces of the tokens; NULL: not made yet (pieces.c) */
     /* Tokenizer of a library; without one `library.ids` is NULL.  The bytes of

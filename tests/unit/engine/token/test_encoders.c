@@ -1,5 +1,5 @@
-/* Encoders: WordPiece, Unigram and pairs; normal forms; splits and
- * normalizers that a file brings. */
+/* Encoders: WordPiece, Unigram and pairs; normal forms; splits, normalizers
+ * and steps that a file brings. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -541,6 +541,166 @@ static void characters_without_merges_become_bytes_in_bpe_of_characters(void **s
     drop(&m);
 }
 
+/* ---- steps ---- */
+
+static const char *const step_tokens[] = {
+    "<x>",      "xy",
+    "yz",       "Ab",
+    "new", /* 0 to 4: taken from texts */
+    "a",        "b",
+    "ab",       " ",
+    BLANK, /* 5 */
+    BLANK "ab", "-",
+    "a-",       "-b",
+    "--", /* 10 */
+    "\xc3\xa9", "e",
+    "\xcc\x81", "A",
+    "y", /* 15 */
+    "\xc4\xa0", "\xe6\xbc\xa2",
+    "z",        "x",
+    "n",        "w", /* 20 */
+};
+
+/* Begins a file with steps, in which words that are tokens stay whole. */
+static void add_steps(struct made *m, const char *const *steps, size_t count)
+{
+    static const char *const none[] = {""};
+    uint32_t types[FLO_COUNT(step_tokens)];
+    for (size_t i = 0; i < FLO_COUNT(types); i++) {
+        types[i] = i == 0 ? 3 : i < 5 ? 4 : 1;
+    }
+    add_text(m, "tokenizer.ggml.model", "gpt2");
+    put_key_texts(&m->keys, "tokenizer.ggml.tokens", step_tokens, FLO_COUNT(step_tokens));
+    put_key_texts(&m->keys, "tokenizer.ggml.merges", none, 0);
+    put_key_texts(&m->keys, "flotilla.tokenizer.steps", steps, count);
+    m->key_count += 3;
+    add_list(m, "tokenizer.ggml.token_type", FLO_GGUF_I32, types, FLO_COUNT(types));
+    add_bool(m, "flotilla.tokenizer.ignore_merges", true);
+}
+
+static void a_step_changes_or_cuts_a_text(void **state)
+{
+    static const struct {
+        const char *step[3], *text, *ids;
+    } cases[] = {
+        {{"nfc", "", ""}, "e\xcc\x81", "15"},
+        {{"nfd", "", ""}, "\xc3\xa9", "16 17"},
+        {{"lower", "", ""}, "AB", "7"},
+        {{"drop-marks", "", ""}, "e\xcc\x81", "16"},
+        {{"drop-accents", "", ""}, "e\xcc\x81", "16"},
+        {{"clean", "", ""}, "\ta\x01", "8 5"},
+        {{"ideographs", "", ""}, "\xe6\xbc\xa2", "8 21 8"},
+        {{"bytes", "", ""}, " a", "20 5"},
+        {{"strip", "", "both"}, "\xc2\xa0 ab ", "7"},
+        {{"strip", "", "left"}, " a ", "5 8"},
+        {{"strip", "", "right"}, "   ", ""},
+        {{"prepend", BLANK, ""}, "ab", "10"},
+        {{"prefix", BLANK, "first"}, "ab", "10"},
+        {{"prefix", BLANK, "always"}, BLANK "ab", "10"},
+        {{"replace-text", " ", BLANK}, " ab", "10"},
+        {{"replace", "\\s+", "-"}, "a \t b", "5 11 6"},
+        {{"split-text", "-", "isolated"}, "a-b", "5 11 6"},
+        {{"split-text", "-", "removed"}, "-a--b-", "5 6"},
+        {{"split-text", "-", "not removed"}, "a--b", "11 11"},
+        {{"split-text", "-", "previous"}, "a--b", "12 11 6"},
+        {{"split-text", "-", "next"}, "a--b", "5 11 13"},
+        {{"split-text", "-", "contiguous"}, "a--b", "5 14 6"},
+        {{"split", "[ab]", "previous"}, "ab-", "5 6 11"},
+        {{"split", "[ab]", "not previous"}, "a-b", "12 6"},
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        struct made m = {0};
+        struct flo_err err = {0};
+        add_steps(&m, cases[i].step, 3);
+        if (finish(&m, &err) != 0) {
+            fail_msg("%s: %s", cases[i].step[0], err.what);
+        }
+        expect(&m, cases[i].text, 0, cases[i].ids);
+        drop(&m);
+    }
+}
+
+static void a_blank_of_the_beginning_is_not_repeated_after_a_token(void **state)
+{
+    static const char *const steps[] = {"replace-text", " ", BLANK, "prefix", BLANK, "first"};
+    struct made m = {0};
+    (void)state;
+    add_steps(&m, steps, FLO_COUNT(steps));
+    assert_int_equal(finish(&m, NULL), 0);
+    expect(&m, "ab<x>ab ab", FLO_TEXT_SPECIAL, "10 0 5 6 9 5 6");
+    expect(&m, "<x>ab", FLO_TEXT_SPECIAL, "0 7");
+    expect(&m, "<x>", 0, "9 23"); /* a message spells no control token */
+    drop(&m);
+}
+
+static void added_tokens_are_taken_from_left_to_right(void **state)
+{
+    static const char *const steps[] = {"lower", "", "", "added", "", ""};
+    struct made m = {0};
+    const uint32_t normalized[] = {3}, single[] = {4}, left[] = {0}, right[] = {0};
+    (void)state;
+    add_steps(&m, steps, FLO_COUNT(steps));
+    add_list(&m, "flotilla.tokenizer.normalized", FLO_GGUF_I32, normalized, 1);
+    add_list(&m, "flotilla.tokenizer.single_word", FLO_GGUF_I32, single, 1);
+    add_list(&m, "flotilla.tokenizer.strips_left", FLO_GGUF_I32, left, 1);
+    add_list(&m, "flotilla.tokenizer.strips_right", FLO_GGUF_I32, right, 1);
+    assert_int_equal(finish(&m, NULL), 0);
+    expect(&m, "xyz", 0, "1 22");
+    expect(&m, "AB-aB", 0, "3 11 3"); /* as lower-case texts have it */
+    expect(&m, "new-new", 0, "4 11 4");
+    expect(&m, "newa new\xc3\xa9", 0, "24 16 25 5 8 24 16 25 15");
+    expect(&m, "- \xc2\xa0<x>\xe3\x80\x80-", FLO_TEXT_SPECIAL, "11 0 11");
+    drop(&m);
+}
+
+static void a_step_that_is_none_is_refused(void **state)
+{
+    static const struct {
+        const char *step[3];
+        int rv;
+    } cases[] = {
+        {{"nfkc", "", ""}, FLO_E_NOT_BUILT},
+        {{"nfc", "x", ""}, FLO_E_GGUF_VOCAB},
+        {{"strip", "", "middle"}, FLO_E_GGUF_VOCAB},
+        {{"prefix", "a", "last"}, FLO_E_GGUF_VOCAB},
+        {{"prepend", "", ""}, FLO_E_GGUF_VOCAB},
+        {{"replace-text", "\xff", "a"}, FLO_E_GGUF_VOCAB},
+        {{"replace", "(?<=a)b", ""}, FLO_E_NOT_BUILT},
+        {{"split", "a", "not "}, FLO_E_GGUF_VOCAB},
+        {{"split", "(?=(\\d{3})+(?!\\d))", "removed"}, FLO_E_NOT_BUILT},
+    };
+    const uint32_t ids[] = {26};
+    struct made m = {0};
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        add_steps(&m, cases[i].step, 3);
+        refuse(&m, cases[i].rv);
+    }
+    add_steps(&m, cases[0].step, 2);
+    refuse(&m, FLO_E_GGUF_VOCAB);
+    add_steps(&m, cases[0].step, 0);
+    add_list(&m, "flotilla.tokenizer.normalized", FLO_GGUF_I32, ids, 1);
+    refuse(&m, FLO_E_GGUF_VOCAB);
+}
+
+static void a_step_that_grows_a_text_without_bound_is_an_error(void **state)
+{
+    static char long_text[4097];
+    static const char *const steps[] = {"replace-text", "a", long_text,
+                                        "replace-text", "b", long_text};
+    struct flo_tokens tokens = {0};
+    struct flo_err err = {0};
+    struct made m = {0};
+    (void)state;
+    memset(long_text, 'b', 4096);
+    add_steps(&m, steps, FLO_COUNT(steps));
+    assert_int_equal(finish(&m, NULL), 0);
+    assert_int_equal(flo_tokenize(m.vocab, "ab", 2, 0, &tokens, &err), FLO_E_INFER_TOO_LONG);
+    flo_tokens_deinit(&tokens);
+    drop(&m);
+}
+
 /* ---- normalization form C ---- */
 
 static void texts_are_composed_as_unicode_says(void **state)
@@ -599,6 +759,11 @@ int main(void)
         cmocka_unit_test(a_text_is_composed_if_the_file_says_so),
         cmocka_unit_test(blanks_beside_a_token_are_stripped_if_the_file_says_so),
         cmocka_unit_test(characters_without_merges_become_bytes_in_bpe_of_characters),
+        cmocka_unit_test(a_step_changes_or_cuts_a_text),
+        cmocka_unit_test(a_blank_of_the_beginning_is_not_repeated_after_a_token),
+        cmocka_unit_test(added_tokens_are_taken_from_left_to_right),
+        cmocka_unit_test(a_step_that_is_none_is_refused),
+        cmocka_unit_test(a_step_that_grows_a_text_without_bound_is_an_error),
         cmocka_unit_test(texts_are_composed_as_unicode_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
