@@ -149,10 +149,11 @@ static void read_processor(struct special *s, const struct flo_tree_node *proces
     if (flo_tree_is(type, "ByteLevel")) {
         s->adds[BOS] = s->adds[BOS] == UNSET ? NO : s->adds[BOS];
         s->adds[EOS] = s->adds[EOS] == UNSET ? NO : s->adds[EOS];
-    } else if (flo_tree_is(type, "RobertaProcessing")) {
+    } else if (flo_tree_is(type, "RobertaProcessing") || flo_tree_is(type, "BertProcessing")) {
         const char *cls = text_of(flo_tree_first(flo_tree_member(processor, "cls")));
         const char *sep = text_of(flo_tree_first(flo_tree_member(processor, "sep")));
-        s->adds[BOS] = s->adds[EOS] = s->adds[SEP] = YES;
+        s->adds[BOS] = s->adds[EOS] = YES;
+        s->adds[SEP] = flo_tree_is(type, "RobertaProcessing") ? YES : s->adds[SEP];
         s->texts[CLS] = s->texts[CLS] == NULL ? cls : s->texts[CLS];
         s->texts[SEP] = s->texts[SEP] == NULL ? sep : s->texts[SEP];
     } else if (flo_tree_is(type, "TemplateProcessing")) {
@@ -175,14 +176,28 @@ static void read_tokenizer(struct special *s, const struct flo_tree_node *tokeni
     }
 }
 
-static void read_settings(struct special *s, const struct flo_tree_node *settings)
+/* Tells whether the class of these settings makes its own template, by
+ * add_bos_token and add_eos_token. */
+static bool makes_template(const struct flo_tree_node *settings)
 {
+    const char *class = text_of(flo_tree_member(settings, "tokenizer_class"));
+    return class != NULL &&
+           (strncmp(class, "Llama", 5) == 0 || strncmp(class, "CodeLlama", 9) == 0);
+}
+
+/* Where no template adds a token, and no class does, none is added. */
+static void read_settings(struct special *s, const struct flo_tree_node *settings, bool has_json)
+{
+    bool is_own = makes_template(settings);
     for (int i = 0; i < KINDS; i++) {
         const struct flo_tree_node *adds =
             kinds[i].adds != NULL ? flo_tree_member(settings, kinds[i].adds) : NULL;
-        if (s->adds[i] == UNSET && adds != NULL && adds->kind == FLO_TREE_BOOLEAN) {
+        if ((s->adds[i] == UNSET || is_own) && adds != NULL && adds->kind == FLO_TREE_BOOLEAN) {
             s->adds[i] = adds->text[0] == 't' ? YES : NO;
         }
+    }
+    for (int i = BOS; i <= EOS; i++) {
+        s->adds[i] = s->adds[i] == UNSET && has_json && !is_own ? NO : s->adds[i];
     }
 }
 
@@ -233,7 +248,7 @@ void flo_special_set(struct flo_keys *keys, const struct flo_tree_node *tokenize
     if (tokenizer != NULL) {
         read_tokenizer(&special, tokenizer);
     }
-    read_settings(&special, settings);
+    read_settings(&special, settings, tokenizer != NULL);
     for (int i = 0; i < KINDS; i++) {
         char key[64];
         uint32_t number = UINT32_MAX;
@@ -258,4 +273,96 @@ void flo_special_set(struct flo_keys *keys, const struct flo_tree_node *tokenize
         }
     }
     set_normaliser(keys, flo_tree_member(tokenizer, "normalizer"));
+}
+
+/* ---- what a file cannot say ---- */
+
+/* The tokens that post-processors put around one text. */
+struct ends {
+    const char *front, *back; /* NULL: none */
+    unsigned front_count, back_count, template_count;
+};
+
+static void read_ends(struct ends *ends, const struct flo_tree_node *processor)
+{
+    const struct flo_tree_node *type = flo_tree_member(processor, "type");
+    const struct flo_tree_node *item = flo_tree_first(flo_tree_member(processor, "single"));
+    bool is_behind = false;
+    if (flo_tree_is(type, "RobertaProcessing") || flo_tree_is(type, "BertProcessing")) {
+        ends->front = text_of(flo_tree_first(flo_tree_member(processor, "cls")));
+        ends->back = text_of(flo_tree_first(flo_tree_member(processor, "sep")));
+        ends->front_count = ends->back_count = 1;
+        ends->template_count++;
+    }
+    ends->template_count += flo_tree_is(type, "TemplateProcessing") ? 1 : 0;
+    for (; item != NULL; item = item->next) {
+        const char *token = token_of(item);
+        if (token == NULL) {
+            is_behind = true;
+        } else if (is_behind) {
+            ends->back = token;
+            ends->back_count++;
+        } else {
+            ends->front = token;
+            ends->front_count++;
+        }
+    }
+}
+
+/* Returns the token that the keys add, or NULL. */
+static const char *added_token(const struct flo_keys *keys, const struct flo_import_pieces *pieces,
+                               const char *flag, const char *id_key, const char *id_otherwise)
+{
+    const struct flo_gguf_edit *adds = flo_keys_find(keys, flag);
+    const struct flo_gguf_edit *id = flo_keys_find(keys, id_key);
+    id = id == NULL && id_otherwise != NULL ? flo_keys_find(keys, id_otherwise) : id;
+    return adds != NULL && adds->is_set && id != NULL ? pieces->items[id->u32].text : NULL;
+}
+
+static int check_end(const char *wanted, unsigned count, const char *is, const char *flag,
+                     struct flo_err *err)
+{
+    if (count > 1 || (wanted != is && !is_same(wanted, is))) {
+        return flo_folder_fail(err,
+                               "tokenizer.json: post_processor has %.64s (%u tokens) where "
+                               "tokenizer_config.json has %.64s (%s)",
+                               wanted != NULL ? wanted : "none", count, is != NULL ? is : "none",
+                               flag);
+    }
+    return 0;
+}
+
+int flo_special_check(const struct flo_keys *keys, const struct flo_tree_node *tokenizer,
+                      const struct flo_tree_node *settings, const struct flo_import_pieces *pieces,
+                      struct flo_err *err)
+{
+    const struct flo_tree_node *processor = flo_tree_member(tokenizer, "post_processor");
+    const struct flo_tree_node *list = flo_tree_member(processor, "processors");
+    struct ends ends = {0};
+    if (list == NULL) {
+        read_ends(&ends, processor);
+    }
+    for (list = flo_tree_first(list); list != NULL; list = list->next) {
+        read_ends(&ends, list);
+    }
+    if (makes_template(settings) || ends.template_count == 0) {
+        return 0;
+    }
+    if (ends.template_count > 1) {
+        return flo_folder_fail(err, "tokenizer.json: post_processor has %u templates",
+                               ends.template_count);
+    }
+    FLO_TRY(check_end(ends.front, ends.front_count,
+                      added_token(keys, pieces, "tokenizer.ggml.add_bos_token",
+                                  "tokenizer.ggml.bos_token_id", NULL),
+                      "add_bos_token", err));
+    const char *class = text_of(flo_tree_member(settings, "tokenizer_class"));
+    if (class != NULL && strncmp(class, "Gemma", 5) == 0 && ends.back_count == 0) {
+        return 0; /* the class adds the end that add_eos_token asks for */
+    }
+    return check_end(ends.back, ends.back_count,
+                     added_token(keys, pieces, "tokenizer.ggml.add_eos_token",
+                                 "tokenizer.ggml.eos_token_id",
+                                 "tokenizer.ggml.seperator_token_id"),
+                     "add_eos_token", err);
 }

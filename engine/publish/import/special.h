@@ -4,6 +4,7 @@
 
 #include "engine/publish/import/config.h"
 #include "engine/publish/import/keys.h"
+#include "engine/publish/import/pieces.h"
 
 /* Sets the ids of special tokens, and whether they are added to a text.
  * `tokenizer` is tokenizer.json and `settings` tokenizer_config.json; each may
@@ -11,5 +12,11 @@
 void flo_special_set(struct flo_keys *keys, const struct flo_tree_node *tokenizer,
                      const struct flo_tree_node *settings, const struct flo_config *config,
                      uint32_t count);
+/* Refuses a template of one text that these keys do not say: several tokens on
+ * one side, or another token.  FLO_E_MODEL_FOLDER. */
+FLO_MUST_USE int flo_special_check(const struct flo_keys *keys,
+                                   const struct flo_tree_node *tokenizer,
+                                   const struct flo_tree_node *settings,
+                                   const struct flo_import_pieces *pieces, struct flo_err *err);
 
 #endif
