@@ -10,8 +10,10 @@
 #include "engine/publish/import/family.h"
 #include "engine/publish/import/packed.h"
 #include "engine/publish/import/pieces.h"
+#include "engine/publish/import/reading.h"
 #include "engine/publish/import/special.h"
 #include "engine/publish/import/splits.h"
+#include "engine/publish/import/steps.h"
 
 #define TOKENS_MAX 4096
 
@@ -134,6 +136,30 @@ static void read_folder(char *config, size_t config_bytes, const uint8_t *weight
     flo_safetensors_close(file);
 }
 
+/* Reads a tokenizer's keys and steps; whatever is read is refused by name, or
+ * set. */
+static void read_steps(struct flo_keys *keys, const struct flo_tree_node *root,
+                       const struct flo_import_pieces *pieces)
+{
+    static const char *const models[] = {"gpt2", "llama", "bert", "t5", "gemma4"};
+    struct flo_folder_reading reading = {.arch = "llama"};
+    struct flo_import_steps steps = {0};
+    struct flo_err err = {0};
+    bool is_own = false;
+    must_say(flo_reading_file(&reading, "tokenizer.json", "tokenizer.json", root, &err), &err);
+    int rv = flo_steps_read(root, &steps, &err);
+    must_say(rv, &err);
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(models); i++) {
+        must_say(flo_steps_set(keys, root, &steps, models[i], &is_own, &err), &err);
+        must_say(flo_decoder_check(root, models[i], &err), &err);
+    }
+    if (pieces->count == TOKENS_MAX) {
+        must_say(flo_special_check(keys, root, root, pieces, &err), &err);
+    }
+    flo_import_steps_deinit(&steps);
+    flo_reading_deinit(&reading);
+}
+
 static void read_tokenizer(char *text, size_t bytes)
 {
     struct flo_import_pieces pieces = {0};
@@ -152,8 +178,9 @@ static void read_tokenizer(char *text, size_t bytes)
     must_say(rv, &err);
     flo_pieces_score_merges(flo_tree_member(flo_tree_member(tree.nodes, "model"), "merges"),
                             &pieces);
-    flo_splits_set(&keys, keys.arch, tree.nodes);
+    flo_splits_set(&keys, keys.arch, tree.nodes, false);
     flo_special_set(&keys, tree.nodes, tree.nodes, &config, TOKENS_MAX);
+    read_steps(&keys, tree.nodes, &pieces);
     flo_pieces_deinit(&pieces);
     flo_keys_deinit(&keys);
     flo_tree_deinit(&tree);

@@ -84,6 +84,12 @@ static bool when_text(const struct flo_tree_node *object, const struct flo_tree_
     return value->kind == FLO_TREE_STRING;
 }
 
+static bool when_empty(const struct flo_tree_node *object, const struct flo_tree_node *value)
+{
+    (void)object;
+    return value->kind == FLO_TREE_STRING && value->bytes == 0;
+}
+
 #define READING(file, path, families, fate, values, when, why)                                     \
     {file, path, families, FLO_##fate, values, when, why},
 static const struct flo_reading_row rows[] = {

@@ -127,17 +127,19 @@ static bool normalises(const struct flo_tree_node *node, const char *type)
     return node != NULL;
 }
 
-void flo_splits_set(struct flo_keys *keys, const char *arch, const struct flo_tree_node *root)
+void flo_splits_set(struct flo_keys *keys, const char *arch, const struct flo_tree_node *root,
+                    bool is_own)
 {
     struct splits splits = {0};
     struct flo_buf items = {.bytes_max = SPLIT_BYTES_MAX};
     collect(&splits, flo_tree_member(root, "pre_tokenizer"));
     bool is_whole = is_set(flo_tree_member(root, "model"), "ignore_merges", false);
     flo_keys_text(keys, "tokenizer.ggml.pre", name_of(&splits, arch, is_whole));
+    flo_keys_bool(keys, "flotilla.tokenizer.ignore_merges", is_whole);
     for (uint32_t i = 0; i < splits.count; i++) {
         flo_keys_item(&items, splits.texts[i], strlen(splits.texts[i]));
     }
-    if (splits.count > 0 && !items.failed) {
+    if (splits.count > 0 && !items.failed && !is_own) {
         flo_keys_array(keys, "flotilla.tokenizer.split", FLO_GGUF_STRING, splits.count, items.data,
                        items.bytes);
     }

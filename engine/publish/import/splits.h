@@ -10,6 +10,7 @@
  * tokenizer; flotilla.tokenizer.split, its own regular expressions in their
  * order; and flotilla.tokenizer.normalizer, "nfc" where texts are composed
  * first.  A split without a name is "default".  `root` is tokenizer.json. */
-void flo_splits_set(struct flo_keys *keys, const char *arch, const struct flo_tree_node *root);
+void flo_splits_set(struct flo_keys *keys, const char *arch, const struct flo_tree_node *root,
+                    bool is_own);
 
 #endif

@@ -6,13 +6,17 @@
 
 #include "engine/publish/import/family.h"
 #include "engine/publish/import/pieces.h"
+#include "engine/publish/import/reading.h"
 #include "engine/publish/import/special.h"
 #include "engine/publish/import/splits.h"
+#include "engine/publish/import/steps.h"
+#include "engine/token/vocab/vocab.h"
 
 #define TOKENIZER_BYTES_MAX (64u << 20)
 #define TOKENIZER_VALUES_MAX (3u << 20)
 #define TEMPLATE_BYTES_MAX (1u << 20)
 #define TOKENS_BYTES_MAX (200u << 20)
+#define CHARACTERS_USUAL 100 /* most characters of a word of WordPiece */
 #define BLANK "\xe2\x96\x81" /* stands for a blank in SentencePiece */
 
 /* A JSON file of the folder. */
@@ -28,7 +32,10 @@ struct tokens {
     size_t model_bytes;
     struct flo_sentencepiece piece_model;
     struct flo_import_pieces pieces;
+    struct flo_import_steps steps;
+    const char *kind; /* tokenizer.ggml.model */
     bool is_word_piece;
+    bool has_own; /* the file says what is done to texts */
 };
 
 static void document_deinit(struct document *document)
@@ -93,6 +100,7 @@ static int set_tokens(struct tokens *tokens, const char *model, bool has_scores,
     for (uint32_t i = 0; i < count; i++) {
         add_token(tokens, i, &texts);
     }
+    tokens->kind = model;
     flo_keys_text(keys, "tokenizer.ggml.model", model);
     if (!texts.failed) {
         flo_keys_array(keys, "tokenizer.ggml.tokens", FLO_GGUF_STRING, count, texts.data,
@@ -166,6 +174,24 @@ static int set_merges(struct tokens *tokens, struct flo_err *err)
                   : 0;
 }
 
+/* Sets what is done to texts, and whether SPM puts a blank in front. */
+static int set_steps(struct tokens *tokens, struct flo_err *err)
+{
+    struct flo_keys *keys = &tokens->import->keys;
+    const char *signs = tokens->steps.signs.data;
+    bool is_gemma = strncmp(tokens->import->family->arch, "gemma", 5) == 0;
+    if (tokens->tokenizer.root == NULL) {
+        return 0;
+    }
+    FLO_TRY(flo_steps_set(keys, tokens->tokenizer.root, &tokens->steps,
+                          is_gemma && strcmp(tokens->kind, "llama") == 0 ? "gemma4" : tokens->kind,
+                          &tokens->has_own, err));
+    if (!tokens->has_own && strcmp(tokens->kind, "llama") == 0) {
+        flo_keys_bool(keys, "tokenizer.ggml.add_space_prefix", signs[0] == 'P');
+    }
+    return flo_decoder_check(tokens->tokenizer.root, tokens->kind, err);
+}
+
 /* ---- kinds of tokenizers ---- */
 
 static int read_pieces(struct tokens *tokens, struct flo_err *err)
@@ -179,7 +205,9 @@ static int set_bpe(struct tokens *tokens, struct flo_err *err)
 {
     FLO_TRY(read_pieces(tokens, err));
     FLO_TRY(set_tokens(tokens, "gpt2", false, err));
-    flo_splits_set(&tokens->import->keys, tokens->import->family->arch, tokens->tokenizer.root);
+    FLO_TRY(set_steps(tokens, err));
+    flo_splits_set(&tokens->import->keys, tokens->import->family->arch, tokens->tokenizer.root,
+                   tokens->has_own);
     return set_merges(tokens, err);
 }
 
@@ -188,7 +216,8 @@ static int set_word_piece(struct tokens *tokens, struct flo_err *err)
     FLO_TRY(read_pieces(tokens, err));
     tokens->is_word_piece = true;
     flo_keys_text(&tokens->import->keys, "tokenizer.ggml.pre", "bert-bge");
-    return set_tokens(tokens, "bert", false, err);
+    FLO_TRY(set_tokens(tokens, "bert", false, err));
+    return set_steps(tokens, err);
 }
 
 /* Writes out base64, without its padding.  Returns its bytes. */
@@ -250,6 +279,7 @@ static int set_unigram(struct tokens *tokens, struct flo_err *err)
     FLO_TRY(set_tokens(tokens, "t5", true, err));
     flo_keys_bool(keys, "tokenizer.ggml.add_space_prefix", true);
     flo_keys_bool(keys, "tokenizer.ggml.remove_extra_whitespaces", true);
+    FLO_TRY(set_steps(tokens, err));
     return set_map(tokens, err);
 }
 
@@ -305,7 +335,30 @@ static int set_sentencepiece(struct tokens *tokens, struct flo_err *err)
     if (prefix != NULL && prefix->kind == FLO_TREE_BOOLEAN) {
         flo_keys_bool(keys, "tokenizer.ggml.add_space_prefix", prefix->text[0] == 't');
     }
-    return 0;
+    return set_steps(tokens, err);
+}
+
+/* Marks the tokens of single bytes, which a decoder shows as they are spelled
+ * unless it has a ByteFallback. */
+static void mark_bytes(struct tokens *tokens)
+{
+    const struct flo_tree_node *decoder = flo_tree_member(tokens->tokenizer.root, "decoder");
+    const struct flo_tree_node *part = flo_tree_first(flo_tree_member(decoder, "decoders"));
+    while (part != NULL && !flo_tree_is(flo_tree_member(part, "type"), "ByteFallback")) {
+        part = part->next;
+    }
+    if (decoder != NULL && decoder->kind == FLO_TREE_OBJECT && part == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < tokens->pieces.count; i++) {
+        struct flo_import_piece *piece = &tokens->pieces.items[i];
+        const char *at = piece->text != NULL ? piece->text + 3 : "";
+        uint32_t byte;
+        if (piece->text != NULL && piece->bytes == 6 && memcmp(piece->text, "<0x", 3) == 0 &&
+            flo_hex_read(&at, piece->text + 5, 2, &byte) && piece->text[5] == '>') {
+            piece->type = FLO_PIECE_BYTE;
+        }
+    }
 }
 
 /* BPE over characters with bytes for the rest, without a SentencePiece model:
@@ -313,17 +366,18 @@ static int set_sentencepiece(struct tokens *tokens, struct flo_err *err)
 static int set_fallback(struct tokens *tokens, struct flo_err *err)
 {
     FLO_TRY(read_pieces(tokens, err));
+    mark_bytes(tokens);
     flo_pieces_score_merges(
         flo_tree_member(flo_tree_member(tokens->tokenizer.root, "model"), "merges"),
         &tokens->pieces);
     flo_keys_text(&tokens->import->keys, "tokenizer.ggml.pre", "default");
-    return set_tokens(tokens, "llama", true, err);
-}
-
-static bool is_byte(const struct flo_import_piece *piece)
-{
-    return piece->text != NULL && piece->bytes == 6 && memcmp(piece->text, "<0x", 3) == 0 &&
-           piece->text[5] == '>';
+    FLO_TRY(set_tokens(tokens, "llama", true, err));
+    if (flo_tree_says(
+            flo_tree_member(flo_tree_member(tokens->tokenizer.root, "model"), "ignore_merges"),
+            true)) {
+        flo_keys_bool(&tokens->import->keys, "flotilla.tokenizer.ignore_merges", true);
+    }
+    return set_steps(tokens, err);
 }
 
 /* Gemma 4: the same kind, read by its merges.  Some control tokens are shown,
@@ -335,9 +389,9 @@ static int set_gemma4(struct tokens *tokens, struct flo_err *err)
         "<|tool_response>", "<tool_response|>", "<|\"|>",
     };
     FLO_TRY(read_pieces(tokens, err));
+    mark_bytes(tokens);
     for (uint32_t i = 0; i < tokens->pieces.count; i++) {
         struct flo_import_piece *piece = &tokens->pieces.items[i];
-        piece->type = is_byte(piece) ? FLO_PIECE_BYTE : piece->type;
         for (size_t s = 0; piece->text != NULL && s < FLO_COUNT(shown); s++) {
             if (piece->bytes == strlen(shown[s]) &&
                 memcmp(piece->text, shown[s], piece->bytes) == 0) {
@@ -346,6 +400,7 @@ static int set_gemma4(struct tokens *tokens, struct flo_err *err)
         }
     }
     FLO_TRY(set_tokens(tokens, "gemma4", true, err));
+    FLO_TRY(set_steps(tokens, err));
     return set_merges(tokens, err);
 }
 
@@ -354,9 +409,15 @@ static int set_by_kind(struct tokens *tokens, struct flo_err *err)
     const struct flo_tree_node *model = flo_tree_member(tokens->tokenizer.root, "model");
     const struct flo_tree_node *type = flo_tree_member(model, "type");
     const struct flo_tree_node *fallback = flo_tree_member(model, "byte_fallback");
-    bool has_bytes = flo_tree_says(fallback, true);
+    bool has_bytes = flo_tree_says(fallback, true) && !tokens->steps.makes_bytes;
+    const struct flo_tree_node *unknown = flo_tree_member(model, "unk_token");
     bool is_bpe =
         flo_tree_is(type, "BPE") || (type == NULL && flo_tree_member(model, "merges") != NULL);
+    if (is_bpe && !has_bytes && !tokens->steps.makes_bytes && unknown != NULL &&
+        unknown->kind != FLO_TREE_NULL) {
+        return flo_folder_fail(err, "tokenizer.json: model/BPE.byte_fallback is false beside "
+                                    "unk_token, and nothing has a ByteLevel");
+    }
     if (is_bpe && has_bytes && strcmp(tokens->import->family->arch, "gemma4") == 0) {
         return set_gemma4(tokens, err);
     }
@@ -425,6 +486,93 @@ static void set_exceptions(struct tokens *tokens)
     }
 }
 
+/* Refuses settings whose class would change what tokenizer.json does. */
+static int check_settings(const struct tokens *tokens, struct flo_err *err)
+{
+    static const char *const bert[][2] = {{"do_lower_case", "lowercase"},
+                                          {"strip_accents", "strip_accents"},
+                                          {"tokenize_chinese_chars", "handle_chinese_chars"}};
+    const struct flo_tree_node *settings = tokens->settings.root;
+    const struct flo_tree_node *normalizer = flo_tree_member(tokens->tokenizer.root, "normalizer");
+    const struct flo_tree_node *class = flo_tree_member(settings, "tokenizer_class");
+    const char *name = class != NULL && class->kind == FLO_TREE_STRING ? class->text : "";
+    bool is_bert = strstr(name, "Bert") != NULL &&
+                   flo_tree_is(flo_tree_member(normalizer, "type"), "BertNormalizer");
+    for (size_t i = 0; is_bert && i < FLO_COUNT(bert); i++) {
+        const struct flo_tree_node *a = flo_tree_member(settings, bert[i][0]);
+        const struct flo_tree_node *b = flo_tree_member(normalizer, bert[i][1]);
+        if (a != NULL && b != NULL &&
+            (a->kind != b->kind || flo_tree_says(a, true) != flo_tree_says(b, true))) {
+            return flo_folder_fail(err,
+                                   "tokenizer_config.json: %s is %.*s, and tokenizer.json's "
+                                   "normalizer/BertNormalizer.%s is %.*s",
+                                   bert[i][0], (int)a->bytes, a->text, bert[i][1], (int)b->bytes,
+                                   b->text);
+        }
+    }
+    if (strncmp(name, "Llama", 5) == 0 && strcmp(tokens->steps.signs.data, "PR|") == 0 &&
+        flo_tree_says(flo_tree_member(settings, "add_prefix_space"), false)) {
+        return flo_folder_fail(err, "tokenizer_config.json: add_prefix_space is false, and "
+                                    "tokenizer.json's normalizer/Prepend puts a blank in front");
+    }
+    return 0;
+}
+
+/* Reads each key of a file: it is known, or refused. */
+static int read_keys(const struct tokens *tokens, const char *file,
+                     const struct flo_tree_node *root, struct flo_err *err)
+{
+    return root != NULL ? flo_reading_file(&tokens->import->reading, file, file, root, err) : 0;
+}
+
+static int read_all(struct tokens *tokens, struct flo_err *err)
+{
+    FLO_TRY(read_keys(tokens, "tokenizer.json", tokens->tokenizer.root, err));
+    FLO_TRY(read_keys(tokens, "tokenizer_config.json", tokens->settings.root, err));
+    if (tokens->tokenizer.root == NULL) {
+        return 0;
+    }
+    FLO_TRY(flo_steps_read(tokens->tokenizer.root, &tokens->steps, err));
+    return check_settings(tokens, err);
+}
+
+/* Sets the token that stands for unknown words, and which words are too long,
+ * as the model says. */
+static int set_model(struct tokens *tokens, struct flo_err *err)
+{
+    struct flo_keys *keys = &tokens->import->keys;
+    const struct flo_tree_node *model = flo_tree_member(tokens->tokenizer.root, "model");
+    const struct flo_tree_node *unknown = flo_tree_member(model, "unk_token");
+    const struct flo_tree_node *most = flo_tree_member(model, "max_input_chars_per_word");
+    int64_t id = 0, characters = CHARACTERS_USUAL;
+    if (tokens->tokenizer.root != NULL && strcmp(tokens->kind, "t5") == 0) {
+        if (!flo_tree_whole(flo_tree_member(model, "unk_id"), 0, tokens->pieces.count - 1, &id)) {
+            return flo_folder_fail(err, "tokenizer.json: model/Unigram.unk_id is no token");
+        }
+        flo_keys_u32(keys, "tokenizer.ggml.unknown_token_id", (uint32_t)id);
+    }
+    if (tokens->tokenizer.root == NULL || strcmp(tokens->kind, "bert") != 0) {
+        return 0;
+    }
+    while (id < tokens->pieces.count && (tokens->pieces.items[id].text == NULL ||
+                                         !flo_tree_is(unknown, tokens->pieces.items[id].text))) {
+        id++;
+    }
+    if (id == tokens->pieces.count) {
+        return flo_folder_fail(err, "tokenizer.json: model/WordPiece.unk_token is no token");
+    }
+    flo_keys_u32(keys, "tokenizer.ggml.unknown_token_id", (uint32_t)id);
+    if (most != NULL && !flo_tree_whole(most, 1, FLO_WORD_CHARACTERS_MAX, &characters)) {
+        return flo_folder_fail(
+            err, "tokenizer.json: model/WordPiece.max_input_chars_per_word is not 1 to %u",
+            FLO_WORD_CHARACTERS_MAX);
+    }
+    if (characters != CHARACTERS_USUAL) {
+        flo_keys_u32(keys, "flotilla.tokenizer.word_chars_max", (uint32_t)characters);
+    }
+    return 0;
+}
+
 static int set_all(struct tokens *tokens, struct flo_err *err)
 {
     struct flo_import *import = tokens->import;
@@ -432,9 +580,13 @@ static int set_all(struct tokens *tokens, struct flo_err *err)
     FLO_TRY(read_document(import, "tokenizer_config.json", &tokens->settings, err));
     FLO_TRY(flo_folder_read(&import->folder, "tokenizer.model", TOKENIZER_BYTES_MAX, &tokens->model,
                             &tokens->model_bytes, err));
+    FLO_TRY(read_all(tokens, err));
     FLO_TRY(set_by_kind(tokens, err));
     flo_special_set(&import->keys, tokens->tokenizer.root, tokens->settings.root, &import->config,
                     tokens->pieces.count);
+    FLO_TRY(set_model(tokens, err));
+    FLO_TRY(flo_special_check(&import->keys, tokens->tokenizer.root, tokens->settings.root,
+                              &tokens->pieces, err));
     set_exceptions(tokens);
     return set_template(tokens, err);
 }
@@ -443,6 +595,7 @@ int flo_tokens_set(struct flo_import *import, struct flo_err *err)
 {
     struct tokens tokens = {.import = import};
     int rv = set_all(&tokens, err);
+    flo_import_steps_deinit(&tokens.steps);
     flo_pieces_deinit(&tokens.pieces);
     flo_pieces_deinit(&tokens.piece_model.pieces);
     document_deinit(&tokens.tokenizer);

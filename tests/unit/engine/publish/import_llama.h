@@ -34,8 +34,10 @@ static const struct made_tensor tensors[] = {
     "{\"id\":5,\"content\":\"</s>\",\"special\":true}]"
 #define TOKENIZER(vocabulary, added)                                                               \
     "{\"added_tokens\":" added ",\"normalizer\":{\"type\":\"NFC\"},"                               \
-    "\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\p{N}\"},"                  \
-    "\"behavior\":\"Isolated\"},\"post_processor\":{\"type\":\"TemplateProcessing\","              \
+    "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\","             \
+    "\"pattern\":{\"Regex\":\"\\\\p{N}\"},\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\","     \
+    "\"add_prefix_space\":false,\"use_regex\":false}]},\"post_processor\":{\"type\":"              \
+    "\"TemplateProcessing\","                                                                      \
     "\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}},{\"Sequence\":{\"id\":\"A\"}}],"              \
     "\"pair\":[]},\"model\":{\"type\":\"BPE\",\"vocab\":" vocabulary                               \
     ",\"merges\":[[\"a\",\"b\"]]}}"

@@ -121,7 +121,7 @@ static void another_folder_begins_again(void **state)
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
     expect_end("f16", 0);
     import_killed_at("f16", 5);
-    make_text(folder, "tokenizer_config.json", "{\"bos_token\":\"</s>\",\"eos_token\":\"</s>\"}");
+    make_text(folder, "tokenizer_config.json", "{\"bos_token\":\"<s>\",\"eos_token\":\"<s>\"}");
     expect_end("f16", 0);
 }
 

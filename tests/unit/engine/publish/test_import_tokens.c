@@ -1,4 +1,5 @@
-/* Tokens of a folder: pieces of each kind, special tokens, splits, cards. */
+/* Tokens of a folder: pieces of each kind, special tokens, splits, steps,
+ * cards. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,8 +12,10 @@
 
 #include "engine/publish/import/card.h"
 #include "engine/publish/import/pieces.h"
+#include "engine/publish/import/reading.h"
 #include "engine/publish/import/special.h"
 #include "engine/publish/import/splits.h"
+#include "engine/publish/import/steps.h"
 
 /* A JSON text as a tree, whose text the test frees. */
 struct parsed {
@@ -188,7 +191,7 @@ static void expect_split(const char *arch, const char *json, const char *name)
 {
     struct flo_keys keys = {0};
     struct parsed tokenizer = parsed(json);
-    flo_splits_set(&keys, arch, tokenizer.tree.nodes);
+    flo_splits_set(&keys, arch, tokenizer.tree.nodes, false);
     assert_string_equal(flo_keys_find(&keys, "tokenizer.ggml.pre")->text, name);
     parsed_free(&tokenizer);
     flo_keys_deinit(&keys);
@@ -210,6 +213,143 @@ static void a_split_has_the_name_of_its_expression_or_family(void **state)
     expect_split("lfm2", SPLIT("false"), "lfm2");
     expect_split("llama", "{\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", "gpt-2");
     expect_split("llama", "{\"pre_tokenizer\":{\"type\":\"Whitespace\"}}", "default");
+}
+
+/* ---- steps ---- */
+
+/* Returns the steps of a tokenizer as text, "name(text,text) …"; "" if the kind
+ * does them without keys. */
+static void write_steps(const struct flo_keys *keys, char *out, size_t room)
+{
+    const struct flo_gguf_edit *edit = flo_keys_find(keys, "flotilla.tokenizer.steps");
+    const uint8_t *at = edit != NULL ? edit->items : NULL;
+    size_t bytes = 0;
+    out[0] = '\0';
+    for (uint64_t i = 0; edit != NULL && i < edit->item_count; i++) {
+        struct flo_gguf_text text = flo_gguf_next_string(&at);
+        const char *before = i % 3 == 2 ? "," : i % 3 == 1 ? "(" : i > 0 ? " " : "";
+        bytes += (size_t)snprintf(out + bytes, room - bytes, "%s%.*s%s", before, (int)text.bytes,
+                                  text.data, i % 3 == 2 ? ")" : "");
+        assert_true(bytes < room);
+    }
+}
+
+/* Reads a tokenizer of this kind.  Returns what refused it, or its steps. */
+static void read_steps(const char *json, const char *kind, char *out, size_t room)
+{
+    struct flo_import_steps steps = {0};
+    struct flo_folder_reading reading = {.arch = "llama"};
+    struct flo_keys keys = {0};
+    struct flo_err err = {0};
+    struct parsed tokenizer = parsed(json);
+    const struct flo_tree_node *root = tokenizer.tree.nodes;
+    bool is_own;
+    int rv = flo_reading_file(&reading, "tokenizer.json", "tokenizer.json", root, &err);
+    rv = rv == 0 ? flo_steps_read(root, &steps, &err) : rv;
+    rv = rv == 0 ? flo_steps_set(&keys, root, &steps, kind, &is_own, &err) : rv;
+    rv = rv == 0 ? flo_decoder_check(root, kind, &err) : rv;
+    write_steps(&keys, out, room);
+    if (rv < 0) {
+        snprintf(out, room, "refused: %s", err.what);
+    }
+    flo_import_steps_deinit(&steps);
+    flo_reading_deinit(&reading);
+    parsed_free(&tokenizer);
+    flo_keys_deinit(&keys);
+}
+
+#define BYTES(prefix) "{\"type\":\"ByteLevel\",\"add_prefix_space\":" prefix ",\"use_regex\":false}"
+#define PRE(parts) "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[" parts "]}}"
+#define NORMALIZER(part) "{\"normalizer\":" part ",\"pre_tokenizer\":" BYTES("false") "}"
+#define ADDED_TOKEN(more)                                                                          \
+    "{\"added_tokens\":[{\"id\":0,\"content\":\"ab\"" more "}],\"pre_tokenizer\":"                 \
+    "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}}"
+#define MARK "\xe2\x96\x81"
+
+static void steps_of_a_tokenizer_are_written_or_refused_by_name(void **state)
+{
+    static const struct {
+        const char *kind, *json, *wanted;
+    } cases[] = {
+        /* what a kind does anyway */
+        {"gpt2", PRE("{\"type\":\"Digits\"}," BYTES("false")), ""},
+        {"bert",
+         "{\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":false},"
+         "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}}",
+         ""},
+        {"llama",
+         "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\","
+         "\"prepend\":\"" MARK "\"},{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},"
+         "\"content\":\"" MARK "\"}]}}",
+         ""},
+        /* what it does not */
+        {"gpt2", PRE("{\"type\":\"Digits\"}," BYTES("true")),
+         "added(,) split(\\p{N}+,isolated) prefix( ,always) bytes(,)"},
+        {"gpt2", NORMALIZER("{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":false}"),
+         "strip(,left) added(,) bytes(,)"},
+        {"gpt2",
+         PRE("{\"type\":\"Split\",\"pattern\":{\"String\":\"-\"},\"behavior\":\"Removed\","
+             "\"invert\":true}," BYTES("false")),
+         "added(,) split-text(-,not removed) bytes(,)"},
+        {"llama",
+         "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"" MARK "\","
+         "\"prepend_scheme\":\"first\",\"split\":false}}",
+         "added(,) replace-text( ," MARK ") prefix(" MARK ",first)"},
+        {"bert",
+         "{\"normalizer\":{\"type\":\"BertNormalizer\",\"handle_chinese_chars\":false,"
+         "\"strip_accents\":false},\"pre_tokenizer\":{\"type\":\"WhitespaceSplit\"}}",
+         "clean(,) lower(,) added(,) split(\\s,removed)"},
+        {"gpt2", ADDED_TOKEN(",\"lstrip\":true"), "added(,) split("},
+        /* what is not built, or contradicts itself */
+        {"gpt2", NORMALIZER("{\"type\":\"NFKC\"}"), "refused: tokenizer.json: \"normalizer/NFKC\""},
+        {"gpt2", NORMALIZER("{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"\"}"),
+         "refused: tokenizer.json: normalizer/Precompiled"},
+        {"gpt2", NORMALIZER("{\"type\":\"Strip\",\"strip_left\":1}"),
+         "refused: tokenizer.json: \"normalizer/Strip.strip_left\""},
+        {"gpt2", PRE("{\"type\":\"Digits\",\"base\":8}"),
+         "refused: tokenizer.json: \"pre_tokenizer/Digits.base\""},
+        {"gpt2", PRE("{}"), "refused: tokenizer.json: \"pre_tokenizer/Sequence.pretokenizers.*\""},
+        {"gpt2", PRE("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?<=a)b\"}}"),
+         "refused: tokenizer.json: pre_tokenizer/Split.pattern"},
+        {"llama",
+         PRE("{\"type\":\"Metaspace\",\"replacement\":\"_\",\"add_prefix_space\":false,"
+             "\"prepend_scheme\":\"first\"}"),
+         "refused: tokenizer.json: pre_tokenizer/Metaspace"},
+        {"gpt2", ADDED_TOKEN(",\"priority\":5"), "refused: tokenizer.json: added_tokens has \"pri"},
+        {"gpt2", "{\"added_tokens\":[{\"id\":1,\"content\":\"a\"}]}",
+         "refused: tokenizer.json: added_tokens has \"a\" as 1, and its library numbers it 0"},
+        {"gpt2", "{\"decoder\":{\"type\":\"WordPiece\",\"prefix\":\"##\"}}",
+         "refused: tokenizer.json: decoder/WordPiece"},
+        {"gpt2", "{\"decoder\":{\"type\":\"CTC\"}}", "refused: tokenizer.json: \"decoder/CTC\""},
+        {"gpt2", "{\"model\":{\"type\":\"BPE\",\"dropout\":0.5}}",
+         "refused: tokenizer.json: \"model/BPE.dropout\""},
+        {"gpt2", "{\"postscript\":{}}", "refused: tokenizer.json: \"postscript\""},
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        char got[1024];
+        size_t bytes = strlen(cases[i].wanted);
+        read_steps(cases[i].json, cases[i].kind, got, sizeof(got));
+        if (strncmp(got, cases[i].wanted, bytes) != 0 || (bytes == 0 && got[0] != '\0')) {
+            fail_msg("%s gives %s, not %s", cases[i].json, got, cases[i].wanted);
+        }
+    }
+}
+
+static void tokens_that_overlap_are_read_from_left_to_right(void **state)
+{
+    static const char *const second[] = {"ab", "world", "lo wo"};
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(second); i++) {
+        char json[512], got[1024];
+        snprintf(json, sizeof(json),
+                 "{\"added_tokens\":[{\"id\":0,\"content\":\"lo wo\",\"normalized\":false},"
+                 "{\"id\":1,\"content\":\"%s\",\"normalized\":false}],\"pre_tokenizer\":"
+                 "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}}",
+                 second[i]);
+        read_steps(json, "gpt2", got, sizeof(got));
+        assert_int_equal(got[0] != '\0', i == 1);
+    }
 }
 
 /* ---- cards ---- */
@@ -238,6 +378,8 @@ int main(void)
         cmocka_unit_test(a_cut_model_is_refused_at_every_byte),
         cmocka_unit_test(an_encoders_first_and_last_tokens_are_added),
         cmocka_unit_test(a_split_has_the_name_of_its_expression_or_family),
+        cmocka_unit_test(steps_of_a_tokenizer_are_written_or_refused_by_name),
+        cmocka_unit_test(tokens_that_overlap_are_read_from_left_to_right),
         cmocka_unit_test(a_card_without_a_head_says_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
