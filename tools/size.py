@@ -24,8 +24,8 @@ SIDES = (("device", ("flotilla-agent", "flotilla-engine", "flotilla-updater",
                      "flotilla-relay")),
          ("controller", ("flotilla-controller", "flotilla")))
 PROGRAMS = SIDES[0][1] + SIDES[1][1] + ("flotilla-model",)
-# Code alone of the least: 80,000 and 85,000, and what doors and belief took.
-MOST = {"device": 81653, "controller": 88480}
+# Code alone of the least: 80,000 and 85,000, and what doors, belief and faithful took.
+MOST = {"device": 82463, "controller": 88480}
 STALE_LINES, STALE_SHARE = 150, 0.03  # a page is stale beyond both
 
 
