@@ -309,7 +309,7 @@ static const struct {
     {"link",
      {has_a_release},
      links,
-     "mkdirat? fsync- openat! unlinkat- symlinkat! renameat! fsync! unlinkat- "
+     "mkdirat? fsync! openat! unlinkat- symlinkat! renameat! fsync! unlinkat- "
      "symlinkat! renameat! fsync!"},
     {"no link",
      {has_a_release, links},
@@ -327,7 +327,7 @@ static const struct {
     {"tree",
      {has_a_release},
      opens_a_tree,
-     "mkdirat? fsync- openat! openat- openat- unlinkat- mkdirat! openat! mkdirat! "
+     "mkdirat? fsync! openat! openat- openat- unlinkat- mkdirat! openat! mkdirat! "
      "linkat! fsync! renameat! fsync! openat!"},
     {"collect",
      {has_a_release, writes_slots},
