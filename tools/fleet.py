@@ -127,7 +127,21 @@ class Device:
     def stop(self, how=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(waits.HANG_S)
+            code = self.process.wait(waits.HANG_S)
+            if how == signal.SIGTERM and code != 0:
+                raise Failed("the agent of %s ended with %d:\n%s" % (
+                    self.name, code, tail(self.log)))
+
+    def listens(self):
+        """Its API takes a connection: the socket's path is there a moment before."""
+        connection = self.connection()
+        try:
+            connection.connect()
+        except OSError:
+            return False
+        finally:
+            connection.close()
+        return True
 
     def children(self, name):
         """Pids of the agent's children that run the program `name`."""

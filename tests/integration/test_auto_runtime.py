@@ -65,7 +65,7 @@ class Pair(Runtimes):
         self.configure(device, "benchmark_after: 1s\nbundle_soak: 1s\n")
         self.fleet.env["FLO_SENSORS"] = os.path.join(self.fleet.dir, folder)
         device.start()
-        until("its API", lambda: os.path.exists(device.api))
+        until("its API", device.listens)
 
     def speeds(self, name):
         """Variant -> microseconds per token, as the device reports them."""
