@@ -1,4 +1,5 @@
-/* Process groups with limits: the kernel's cgroups of version 2.
+/* Process groups with limits: the kernel's cgroups. Groups are made in version 2 alone;
+ * limits are read in version 1, too.
  *
  * The kernel allows limits on child groups only while their parent has no
  * process of its own.  So a service with a delegated group (systemd's
@@ -47,5 +48,16 @@ uint64_t flo_cgroup_kills(const struct flo_cgroup *group);
 /* Ends all processes of the group and removes it.  Waits two seconds at
  * most. */
 void flo_cgroup_end(struct flo_cgroup *group);
+
+/* What the groups of this process and those above them allow; 0: no limit. */
+struct flo_cgroup_limits {
+    uint64_t memory_bytes_max;
+    uint64_t memory_bytes; /* used of that limit, without pages that the kernel drops first */
+    unsigned cpus;         /* whole CPUs of the smallest quota, at least 1 */
+};
+
+/* Reads the tightest limits, of version 2 and of version 1, whichever there are.  `root`
+ * stands in front of /proc and /sys: "", or a folder of tests. */
+void flo_cgroup_limits(const char *root, struct flo_cgroup_limits *out);
 
 #endif

@@ -39,8 +39,6 @@ const struct flo_model_spec *flo_spec_of(const struct flo_settings *settings, co
 /* profile.c */
 void flo_machine_look(const struct flo_settings *settings, struct flo_machine *out);
 uint64_t flo_machine_memory_free(void);
-/* Folder of the control groups. */
-#define FLO_CGROUP "/sys/fs/cgroup"
 /* Folder of the thermal zones. */
 #define FLO_THERMAL "/sys/class/thermal"
 /* Gives the temperature of the hottest thermal zone in 1/1000 degree C.

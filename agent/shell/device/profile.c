@@ -58,57 +58,21 @@ static const char *best_kernel(void)
 #endif
 }
 
-/* Returns the memory limit of one control group; 0: none, or it cannot be
- * read. */
-static uint64_t cgroup_limit(const char *folder)
-{
-    char path[4400];
-    char line[32];
-
-    snprintf(path, sizeof(path), "%s/memory.max", folder);
-    (void)flo_small_read(path, line, sizeof(line));
-    /* strtoull() reads the word "max" as 0, which means no limit */
-    return strtoull(line, NULL, 10);
-}
-
-static uint64_t cgroup_bytes(const char *root)
-{
-    char folder[4300], line[4096];
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    uint64_t least = 0;
-
-    folder[0] = '\0';
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, "0::", 3) == 0) {
-            line[strcspn(line, "\n")] = '\0';
-            snprintf(folder, sizeof(folder), "%.128s%s", root, line + 3);
-        }
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    while (strlen(folder) >= strlen(root) && folder[0] != '\0') {
-        uint64_t limit = cgroup_limit(folder);
-        char *slash = strrchr(folder, '/');
-        least = limit != 0 && (least == 0 || limit < least) ? limit : least;
-        *(slash == NULL ? folder : slash) = '\0';
-    }
-    return least;
-}
-
 void flo_machine_look(const struct flo_settings *settings, struct flo_machine *out)
 {
     struct utsname names;
+    struct flo_cgroup_limits limits;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
     memset(out, 0, sizeof(*out));
+    flo_cgroup_limits("", &limits);
     if (uname(&names) == 0) {
         snprintf(out->arch, sizeof(out->arch), "%.15s", names.machine);
     }
     snprintf(out->kernel, sizeof(out->kernel), "%s", best_kernel());
     out->cpus = cpus > 0 ? (uint32_t)cpus : 1;
     out->memory_bytes = flo_memory_budget(flo_config_u64(settings->config, "memory_budget"),
-                                          meminfo("MemTotal:"), cgroup_bytes(FLO_CGROUP));
+                                          meminfo("MemTotal:"), limits.memory_bytes_max);
 }
 
 /* Reads a file with one short line; an unreadable file gives "". */

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "agent/shell/hardware/hardware.h"
+#include "base/cgroup.h"
 #include "base/small.h"
 
 #define TEXT_BYTES 4096
-#define NO_LIMIT (INT64_C(1) << 60)
 
 const char *flo_sensors_root(void)
 {
@@ -82,83 +82,6 @@ static void read_memory(const char *root, struct flo_sensed *out)
     total = line_bytes(text, "SwapTotal:");
     left = line_bytes(text, "SwapFree:");
     out->swap_used_bytes = total > left ? total - left : 0;
-}
-
-/* ---- cgroup ---- */
-
-/* File names of a memory control group, for version 2 and for version 1 of
- * older systems. */
-struct cgroup {
-    const char *folder; /* folder of the control groups */
-    const char *max, *now, *idle;
-};
-static const struct cgroup cgroups[] = {
-    {"/sys/fs/cgroup", "memory.max", "memory.current", "\ninactive_file "},
-    {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-     "\ntotal_inactive_file "}};
-
-/* Returns the bytes of cached pages that were not used recently.  The kernel
- * drops them first. */
-static uint64_t droppable(const char *root, const struct cgroup *of, const char *folder)
-{
-    char path[TEXT_BYTES + 64], text[TEXT_BYTES];
-    const char *at;
-
-    snprintf(path, sizeof(path), "%s%s/memory.stat", of->folder, folder);
-    if (!read_text(root, path, text)) {
-        return 0;
-    }
-    at = strstr(text, of->idle);
-    return at == NULL ? 0 : strtoull(at + strlen(of->idle), NULL, 10);
-}
-
-static void look_at_cgroup(const char *root, const struct cgroup *of, const char *folder,
-                           struct flo_sensed *out)
-{
-    char path[TEXT_BYTES + 64];
-    int64_t max, now;
-    uint64_t idle;
-
-    snprintf(path, sizeof(path), "%s%s/%s", of->folder, folder, of->max);
-    if (!read_number(root, path, &max) || max <= 0 || max >= NO_LIMIT ||
-        (out->cgroup_bytes_max != 0 && (uint64_t)max >= out->cgroup_bytes_max)) {
-        return; /* the word "max" stands for no limit */
-    }
-    snprintf(path, sizeof(path), "%s%s/%s", of->folder, folder, of->now);
-    if (read_number(root, path, &now) && now >= 0) {
-        idle = droppable(root, of, folder);
-        out->cgroup_bytes_max = (uint64_t)max;
-        out->cgroup_bytes = (uint64_t)now > idle ? (uint64_t)now - idle : 0;
-    }
-}
-
-/* Finds the tightest memory limit among this process's control group and its
- * parents. */
-static void read_hierarchy(const char *root, const struct cgroup *of, char *folder,
-                           struct flo_sensed *out)
-{
-    char *slash;
-
-    folder[strcspn(folder, "\n")] = '\0';
-    while ((slash = strrchr(folder, '/')) != NULL) {
-        look_at_cgroup(root, of, strcmp(folder, "/") == 0 ? "" : folder, out);
-        *slash = '\0';
-    }
-}
-
-static void read_cgroup(const char *root, struct flo_sensed *out)
-{
-    static const char *const lines[] = {"0::/", ":memory:/"};
-    char text[TEXT_BYTES];
-    char *folder;
-
-    for (size_t i = 0; i < FLO_COUNT(cgroups); i++) {
-        if (read_text(root, "/proc/self/cgroup", text) &&
-            (folder = strstr(text, lines[i])) != NULL) {
-            folder += strlen(lines[i]) - 1;
-            read_hierarchy(root, &cgroups[i], folder, out);
-        }
-    }
 }
 
 /* ---- heat ---- */
@@ -302,6 +225,7 @@ static void each(const char *root, const char *path, const char *prefix, reader 
 
 void flo_sensors_read(const char *root, struct flo_sensed *out)
 {
+    struct flo_cgroup_limits limits;
     char text[TEXT_BYTES];
 
     memset(out, 0, sizeof(*out));
@@ -313,7 +237,9 @@ void flo_sensors_read(const char *root, struct flo_sensed *out)
         out->load_centi = centi(text);
     }
     read_memory(root, out);
-    read_cgroup(root, out);
+    flo_cgroup_limits(root, &limits);
+    out->cgroup_bytes_max = limits.memory_bytes_max;
+    out->cgroup_bytes = limits.memory_bytes;
     each(root, "/sys/class/thermal", "thermal_zone", read_zone, out);
     each(root, "/sys/class/power_supply", "", read_supply, out);
     each(root, "/sys/devices/system/cpu", "cpu", read_clock, out);

@@ -469,12 +469,9 @@ FLO_MUST_USE int flo_grow_or_fail(void *pointer_to_items, size_t *room, size_t c
 /* ---- CPUs ---- */
 
 /* Returns how many CPUs this process can keep busy, at least 1.  They are those
- * of its affinity, or the CPU quota of its cgroups (version 2) if that is less.
+ * of its affinity, or the CPU quota of its cgroups (base/cgroup.h) if that is less.
  * In a process that may open no files only the affinity counts. */
 unsigned flo_cpus_allowed(void);
-/* Parses the text of a cpu.max ("150000 100000") to whole CPUs, at least 1.
- * Returns 0 when there is no quota.  Pure. */
-unsigned flo_cpus_of_quota(const char *cpu_max);
 
 /* ---- processes ---- */
 

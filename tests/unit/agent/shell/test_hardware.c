@@ -174,26 +174,6 @@ static void page_cache_that_nobody_used_is_not_in_use(void **state)
     assert_true(sensed.cgroup_bytes == 390000);
 }
 
-static void a_cgroup_of_version_1_is_read_too(void **state)
-{
-    struct flo_sensed sensed;
-
-    (void)state;
-    put("/proc/self/cgroup", "9:name=systemd:/x\n4:memory:/a/b\n0::/\n");
-    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-    put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "5\n");
-    flo_sensors_read(root, &sensed);
-    assert_true(sensed.cgroup_bytes_max == 0);
-
-    put("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "8000\n");
-    put("/sys/fs/cgroup/memory/a/memory.usage_in_bytes", "6000\n");
-    put("/sys/fs/cgroup/memory/a/memory.stat",
-        "cache 1\ninactive_file 7\ntotal_inactive_file 500\n");
-    flo_sensors_read(root, &sensed);
-    assert_true(sensed.cgroup_bytes_max == 8000);
-    assert_true(sensed.cgroup_bytes == 5500);
-}
-
 static void garbage_is_no_number(void **state)
 {
     struct flo_sensed sensed;
@@ -297,7 +277,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_sensor_is_read, begin, end),
         cmocka_unit_test_setup_teardown(the_zone_nearest_to_its_own_trip_point_counts, begin, end),
         cmocka_unit_test_setup_teardown(page_cache_that_nobody_used_is_not_in_use, begin, end),
-        cmocka_unit_test_setup_teardown(a_cgroup_of_version_1_is_read_too, begin, end),
         cmocka_unit_test_setup_teardown(garbage_is_no_number, begin, end),
         cmocka_unit_test(numbers_of_a_benchmark_are_read_or_refused),
         cmocka_unit_test(the_newest_lines_come_without_secrets),
