@@ -71,8 +71,8 @@ static void set_yarn(struct flo_import *import)
     double context =
         flo_config_number(config, "original_max_position_embeddings max_position_embeddings", 0);
     flo_keys_u32(&import->keys, ".rope.scaling.original_context_length",
-                 (uint32_t)flo_config_rope_number(config, false, "original_max_position_embeddings",
-                                                  context));
+                 flo_config_whole(flo_config_rope_number(
+                     config, false, "original_max_position_embeddings", context)));
     if (one > 0 && all > 0 && grown > 0 && strcmp(import->family->arch, "mistral3") != 0) {
         flo_keys_f32(&import->keys, ".rope.scaling.yarn_attn_factor",
                      (1 + 0.1 * one * grown) / (1 + 0.1 * all * grown));

@@ -138,6 +138,11 @@ double flo_config_number(const struct flo_config *config, const char *names, dou
     return flo_tree_number(flo_config_find(config, names), &value) ? value : absent;
 }
 
+uint32_t flo_config_whole(double number)
+{
+    return !(number >= 0) ? 0 : number >= UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+}
+
 bool flo_config_is(const struct flo_config *config, const char *names)
 {
     return flo_tree_says(flo_config_find(config, names), true);

@@ -45,6 +45,8 @@ FLO_MUST_USE int flo_config_u32(const struct flo_config *config, const char *nam
                                 uint32_t *out, struct flo_err *err);
 /* Returns a number, or `absent`. */
 double flo_config_number(const struct flo_config *config, const char *names, double absent);
+/* Returns the whole part of a number of a folder: 0 below it, UINT32_MAX above that. */
+uint32_t flo_config_whole(double number);
 /* Tells whether a setting is `true`. */
 bool flo_config_is(const struct flo_config *config, const char *names);
 /* Returns item `index` of an array of texts, or of an array of numbers. */

@@ -114,7 +114,7 @@ int flo_finish_phi(struct flo_import *import, struct flo_err *err)
     const struct flo_config *config = &import->config;
     double part = flo_config_number(config, "partial_rotary_factor rope_pct", 1);
     part = flo_config_rope_number(config, false, "partial_rotary_factor", part);
-    uint32_t dims = (uint32_t)(part * import->embedding) / import->heads;
+    uint32_t dims = flo_config_whole(part * import->embedding) / import->heads;
     uint32_t context = 0, original = 0, window = 0;
     FLO_TRY(flo_config_u32(config, "max_position_embeddings", INT32_MAX, &context, err));
     original = context;

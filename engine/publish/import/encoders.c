@@ -139,7 +139,7 @@ static uint32_t positions_before(const struct flo_import *import)
     bool is_roberta = name != NULL && name->kind == FLO_TREE_STRING &&
                       strncmp(name->text, "XLMRoberta", strlen("XLMRoberta")) == 0;
     double pad = flo_config_number(&import->config, "pad_token_id", -1);
-    return is_roberta && pad >= 0 && pad < 1024 ? 1 + (uint32_t)pad : 0;
+    return is_roberta && pad >= 0 && pad < 1024 ? 1 + flo_config_whole(pad) : 0;
 }
 
 static int make_positions(struct flo_import *import, const struct flo_import_match *match,

@@ -33,10 +33,11 @@ static bool is_rotated(const struct flo_import *import, uint32_t layer)
 {
     const struct flo_tree_node *list = flo_config_find(&import->config, "no_rope_layers");
     const struct flo_tree_node *node = flo_config_item(list, layer);
-    double interval = flo_config_number(&import->config, "no_rope_layer_interval", 4);
+    uint32_t interval =
+        flo_config_whole(flo_config_number(&import->config, "no_rope_layer_interval", 4));
     int64_t value;
     if (node == NULL) {
-        return !(interval >= 1) || (layer + 1) % (uint32_t)interval != 0;
+        return interval == 0 || (layer + 1) % interval != 0;
     }
     return flo_tree_whole(node, 1, 1, &value);
 }
@@ -75,10 +76,10 @@ static bool is_local(const struct flo_import *import, const struct family *famil
     const struct flo_config *config = &import->config;
     const struct flo_tree_node *types =
         family->has_types ? flo_config_find(config, "layer_types") : NULL;
-    double period =
+    uint32_t period = flo_config_whole(
         family->period != 6
             ? family->period
-            : flo_config_number(config, "sliding_window_pattern _sliding_window_pattern", 6);
+            : flo_config_number(config, "sliding_window_pattern _sliding_window_pattern", 6));
     if (types != NULL) {
         return flo_tree_is(flo_config_item(types, layer), "sliding_attention");
     }
@@ -88,7 +89,7 @@ static bool is_local(const struct flo_import *import, const struct family *famil
     case RULE_UNTURNED:
         return !is_rotated(import, layer);
     case RULE_PERIOD:
-        return !(period >= 1) || (layer + 1) % (uint32_t)period != 0;
+        return period == 0 || (layer + 1) % period != 0;
     default:
         return true;
     }

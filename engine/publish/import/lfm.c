@@ -46,7 +46,7 @@ int flo_finish_lfm2(struct flo_import *import, struct flo_err *err)
     if (flo_config_is(config, "block_auto_adjust_ff_dim") && multiple > 0) {
         double factor = flo_config_number(config, "block_ffn_dim_multiplier", 1);
         size = (uint32_t)(2 * (uint64_t)size / 3);
-        size = (uint32_t)(factor * size);
+        size = flo_config_whole(factor * size);
         size = multiple * ((size + multiple - 1) / multiple);
     }
     flo_keys_u32(&import->keys, ".feed_forward_length", size);

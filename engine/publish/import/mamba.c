@@ -157,9 +157,9 @@ static int make_mamba_in(struct flo_import *import, const struct flo_import_matc
     const struct flo_tree_node *list = flo_config_find(config, "ssm_multipliers");
     const struct flo_tree_node *node = flo_tree_first(list);
     double in = flo_config_number(config, "ssm_in_multiplier", 1);
-    uint64_t inner = (uint64_t)flo_config_number(config, "mamba_d_ssm", 0);
-    uint64_t state = (uint64_t)flo_config_number(config, "mamba_n_groups", 0) *
-                     (uint64_t)flo_config_number(config, "mamba_d_state", 0);
+    uint64_t inner = flo_config_whole(flo_config_number(config, "mamba_d_ssm", 0));
+    uint64_t state = (uint64_t)flo_config_whole(flo_config_number(config, "mamba_n_groups", 0)) *
+                     flo_config_whole(flo_config_number(config, "mamba_d_state", 0));
     struct flo_output *output;
     FLO_TRY(flo_make_plain(import, match, err));
     output = &import->outputs[import->output_count - 1];

@@ -60,7 +60,7 @@ int flo_finish_qwen_next(struct flo_import *import, struct flo_err *err)
     flo_keys_u32(&import->keys, ".ssm.inner_size", net.value_bytes * net.values);
     FLO_TRY(flo_family_layers(import, ".attention.recurrent_layers", "linear_attention", err));
     flo_keys_u32(&import->keys, ".full_attention_interval", interval);
-    flo_keys_u32(&import->keys, ".rope.dimension_count", (uint32_t)(import->head_dim * part));
+    flo_keys_u32(&import->keys, ".rope.dimension_count", flo_config_whole(import->head_dim * part));
     return 0;
 }
 

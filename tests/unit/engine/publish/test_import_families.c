@@ -360,6 +360,39 @@ static void lfm2_rounds_its_feed_forward_up(void **state)
     flo_gguf_close(gguf);
 }
 
+/* A number beyond any range is held at the range's end, or refused; it never becomes
+ * another one, which might be 0. */
+static void no_number_of_a_folder_divides_by_zero(void **state)
+{
+    static const char *const values[] = {"-1", "0", "0.5", "4294967296", "1e300", "-1e300"};
+    static const char *const rows[][2] = {
+        {"SmolLM3ForCausalLM", "no_rope_layer_interval"},
+        {"Gemma3ForCausalLM", "sliding_window\":4,\"sliding_window_pattern"},
+        {"Phi3ForCausalLM", "partial_rotary_factor"},
+        {"Phi3ForCausalLM", "original_max_position_embeddings"},
+        {"Qwen3NextForCausalLM", "partial_rotary_factor"},
+        {"Lfm2ForCausalLM", "block_auto_adjust_ff_dim\":true,\"block_ffn_dim_multiplier"},
+        {"FalconH1ForCausalLM", "mamba_d_ssm"},
+        {"XLMRobertaModel", "pad_token_id"},
+    };
+    static const struct made_tensor tensors[] = {EMBEDDING};
+
+    (void)state;
+    make_weights(folder, "model.safetensors", tensors, FLO_COUNT(tensors));
+    for (size_t i = 0; i < FLO_COUNT(rows) * FLO_COUNT(values); i++) {
+        const char *const *row = rows[i / FLO_COUNT(values)];
+        struct flo_gguf *gguf = NULL;
+        char config[512];
+        snprintf(config, sizeof(config), CONFIG("%s", ",\"%s\":%s"), row[0], row[1],
+                 values[i % FLO_COUNT(values)]);
+        make_text(folder, "config.json", config);
+        if (imported("f32", &gguf) < 0) {
+            assert_true(err.what[0] != '\0');
+        }
+        flo_gguf_close(gguf);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
 
 int main(void)
@@ -379,6 +412,7 @@ int main(void)
         TEST(scaled_rotations_become_factors_or_a_base),
         TEST(minicpm_scales_by_depth_and_base),
         TEST(lfm2_rounds_its_feed_forward_up),
+        TEST(no_number_of_a_folder_divides_by_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
