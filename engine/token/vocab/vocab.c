@@ -297,11 +297,16 @@ static void spare_message_end(struct flo_vocab *vocab)
     }
 }
 
-/* Adds the end tokens that a trainer's list names. */
+/* Adds the end tokens of a message, and those that a trainer's list names. */
 static int load_ends(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     static const char key[] = "flotilla.end_token_ids";
     const struct flo_gguf_kv *list = NULL;
+    int32_t eom = -1; /* of a message that calls a tool */
+    FLO_TRY(load_id(vocab, gguf, "tokenizer.ggml.eom_token_id", -1, &eom, err));
+    if (eom >= 0) {
+        vocab->tokens[eom].is_end = true;
+    }
     FLO_TRY(flo_gguf_array(gguf, key, FLO_GGUF_U32, &list, err));
     for (uint64_t i = 0; list != NULL && i < list->count; i++) {
         uint32_t id = flo_get_u32(list->data + 4 * i);
