@@ -11,14 +11,20 @@ enum { POOLING_RANK = 4 };
 struct reader {
     const struct flo_gguf *gguf;
     const struct flo_arch *arch;
+    bool *seen; /* a flag for each key of the file that was looked at; NULL: none */
     struct flo_err *err;
-    int rv; /* first error; after it nothing more is read */
+    int rv;           /* first error; after it nothing more is read */
+    uint32_t n_ahead; /* layers behind the model's, which only predict further tokens */
     char key[128];
 };
 
 static const char *key_of(struct reader *r, const char *name)
 {
     snprintf(r->key, sizeof(r->key), "%s.%s", flo_arch_name(r->arch), name);
+    const struct flo_gguf_kv *kv = r->seen == NULL ? NULL : flo_gguf_find(r->gguf, r->key);
+    if (kv != NULL) {
+        r->seen[kv - flo_gguf_kv_at(r->gguf, 0)] = true;
+    }
     return r->key;
 }
 
@@ -26,7 +32,8 @@ static const char *key_of(struct reader *r, const char *name)
 static int read_item(struct reader *r, const struct flo_gguf_kv *kv, uint32_t count, uint32_t i,
                      uint32_t *out)
 {
-    if ((kv->item_type != FLO_GGUF_U32 && kv->item_type != FLO_GGUF_I32) || kv->count != count) {
+    if ((kv->item_type != FLO_GGUF_U32 && kv->item_type != FLO_GGUF_I32) ||
+        kv->count != count + r->n_ahead) {
         return flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is no list of %u numbers", r->key, count);
     }
     *out = flo_get_u32(kv->data + i * (kv->bytes / kv->count));
@@ -71,7 +78,7 @@ static void read_flag(struct reader *r, const char *name, uint32_t n_layer, uint
         return;
     }
     if (kv->type == FLO_GGUF_ARRAY && kv->item_type == FLO_GGUF_BOOL && n_layer > 0 &&
-        kv->count == n_layer) {
+        kv->count == n_layer + r->n_ahead) {
         *out = kv->data[i] != 0;
     } else if (kv->type == FLO_GGUF_BOOL) {
         *out = kv->data[0] != 0;
@@ -615,13 +622,23 @@ static void read_recurrent(struct reader *r, struct flo_hparams *h)
 int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                      struct flo_hparams *out, struct flo_err *err)
 {
-    struct reader r = {.gguf = gguf, .err = err};
+    return flo_hparams_look(gguf, NULL, arch, out, err);
+}
+
+int flo_hparams_look(const struct flo_gguf *gguf, bool *seen, const struct flo_arch **arch,
+                     struct flo_hparams *out, struct flo_err *err)
+{
+    struct reader r = {.gguf = gguf, .seen = seen, .err = err};
     struct flo_hparams h = {.n_vocab = vocab_default(gguf), .epsilon = 1e-5f};
     int rv = flo_arch_read(gguf, &r.arch, err);
 
     FLO_TRY(rv);
     need_u32(&r, "block_count", FLO_LAYERS_MAX, &h.n_layer);
     FLO_TRY(r.rv); /* all loops below go over the layers */
+    read_u32(&r, "nextn_predict_layers", 0, h.n_layer - 1, &r.n_ahead);
+    FLO_TRY(r.rv);
+    h.n_block = h.n_layer;
+    h.n_layer -= r.n_ahead;
     need_u32(&r, "embedding_length", FLO_WIDTH_MAX, &h.n_embd);
     read_feeds(&r, &h);
     need_u32(&r, "context_length", UINT32_MAX, &h.context_trained);

@@ -50,6 +50,7 @@ struct flo_hparams {
     uint32_t n_vocab;
     uint32_t n_embd; /* values of a token in the residual stream */
     uint32_t n_layer;
+    uint32_t n_block; /* the same, and layers that only predict further tokens: unused */
     /* largest numbers of all layers */
     uint32_t n_head;       /* query heads */
     uint32_t n_head_kv;    /* divides n_head */
@@ -157,5 +158,9 @@ static inline void flo_hparams_make_uniform(struct flo_hparams *h)
  *                     lacks */
 FLO_MUST_USE int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                                   struct flo_hparams *out, struct flo_err *err);
+/* Does that, and sets seen[i] for each key i of the file that it looked at. */
+FLO_MUST_USE int flo_hparams_look(const struct flo_gguf *gguf, bool *seen,
+                                  const struct flo_arch **arch, struct flo_hparams *out,
+                                  struct flo_err *err);
 
 #endif

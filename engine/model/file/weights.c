@@ -398,7 +398,10 @@ static bool is_known(const struct binding *b, const char *name)
     char prefix[16];
 
     /* Only names as bind_layer() writes them are accepted: "01" is no layer. */
-    if (sscanf(name, "blk.%3u.", &index) == 1 && index < b->hparams->n_layer) {
+    if (sscanf(name, "blk.%3u.", &index) == 1 && index >= b->hparams->n_layer) {
+        return index < b->hparams->n_block; /* it only predicts further tokens */
+    }
+    if (sscanf(name, "blk.%3u.", &index) == 1) {
         size_t bytes = layer_prefix(index, prefix);
 
         if (strncmp(name, prefix, bytes) == 0) {

@@ -195,6 +195,30 @@ static void a_small_model_opens_and_computes(void **state)
     flo_engine_close(engine);
 }
 
+static void layers_that_only_predict_further_tokens_are_left_out(void **state)
+{
+    const struct flo_engine_options options = {.threads = 1, .vocabulary = FLO_VOCABULARY_NONE};
+    struct flo_engine *engine = NULL;
+    struct spec spec = good();
+
+    (void)state;
+    spec.layers = 2;
+    spec.more_tensor = "blk.1.nextn.eh_proj.weight";
+    expect_refusal(spec, FLO_E_GGUF_MISSING, "blk.1.attn_norm.weight");
+    spec.more_key = "nextn_predict_layers";
+    spec.more_value = 2; /* no layer would be left */
+    expect_refusal(spec, FLO_E_GGUF_HPARAM, "nextn_predict_layers is 2, not 0 to 1");
+    spec.more_value = 1;
+    spec.key_heads[1] = 1; /* a list has all layers of the file */
+    int fd = model_make(&spec);
+    assert_int_equal(flo_engine_open_fd(fd, &options, &engine, NULL), 0);
+    close(fd);
+    assert_int_equal(flo_engine_info(engine)->n_layer, 1);
+    flo_engine_close(engine);
+    spec.more_tensor = "blk.2.nextn.eh_proj.weight";
+    expect_refusal(spec, FLO_E_MODEL_ARCH, "blk.2.nextn.eh_proj.weight is not part of");
+}
+
 static void hyper_parameters_that_do_not_fit_are_named(void **state)
 {
     struct spec s;
@@ -638,6 +662,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_small_model_opens_and_computes),
+        cmocka_unit_test(layers_that_only_predict_further_tokens_are_left_out),
         cmocka_unit_test(hyper_parameters_that_do_not_fit_are_named),
         cmocka_unit_test(what_is_not_built_says_so),
         cmocka_unit_test(tensors_that_do_not_fit_are_named),
