@@ -718,7 +718,26 @@ def import_keys():
             "classes of transformers 4.57.1 and 5.24.0, peft 0.21.2 and "
             "sentence-transformers 6.2.0 write (1 December 2026).\n" +
             "".join("\n## %s\n\n" % file + table(head, lines)
-                    for file, lines in files.items()))
+                    for file, lines in files.items()) + gguf_keys())
+
+
+def gguf_keys():
+    """Rows of unread.def: what is not read of a GGUF file."""
+    source = "engine/model/file/unread.def"
+    may = {"ANY": "anything", "MOST": "at most %s", "SAME": "the same as `%s`",
+           "EXPERTLESS": "anything, without experts", "GATING": "the family's function",
+           "CAUSAL": "false for encoders, else true", "ACTIVATION": "the family's own",
+           "WINDOW": "0, or at least the context"}
+    return ("\n## GGUF files\n\nThe commands that make or judge a model refuse a GGUF file "
+            "with a key that nothing reads: a key of the file's family "
+            "(`llama.residual_gain`), of its tokenizer, or of an adapter. The engine "
+            "itself says which keys of the family it looks at. These are left unread, as "
+            "long as they say what is here; keys of no other kind are looked at. A device "
+            "serves what was released. The rows hold what llama.cpp's converter writes "
+            "(1 December 2026).\n\n" +
+            table(["key", "may say", "why"], [
+                ["`%s`" % name, may[rule] % other if "%" in may[rule] else may[rule], why]
+                for name, rule, other, why in rows(source, "UNREAD")]))
 
 
 def models_page():

@@ -8,6 +8,7 @@
 #include "engine/chat/template.h"
 #include "engine/commands/commands.h"
 #include "engine/model/file/packed.h"
+#include "engine/model/file/unread.h"
 #include "engine/token/token.h"
 #include "engine/tools/common.h"
 
@@ -138,6 +139,7 @@ static void learn(struct inspect *f)
     if (!flo_gguf_text_is(type, "adapter")) {
         note(f, flo_model_check(f->gguf, false, NULL, next_issue(f)));
     }
+    note(f, flo_unread_check(f->gguf, next_issue(f)));
     if (!f->is_quick) {
         note(f, flo_gguf_scan_nonfinite(f->gguf, next_issue(f)));
     }

@@ -13,6 +13,8 @@
 
 #include "base/gguf/gguf.h"
 #include "base/quant/quant.h"
+#include "engine/model/file/unread.h"
+#include "engine/model/session.h"
 #include "engine/pack/sidecar.h"
 #include "engine/sample/sampler.h"
 
@@ -58,6 +60,12 @@ static int read_lora(const char *text, struct flo_tool_setup *setup, struct flo_
     options->adapter = setup->adapter;
     FLO_TRY(flo_file_open(setup->adapter, &fd, err));
     int rv = flo_adapter_reckon(fd, &options->engine.adapter_bytes, err);
+    if (rv == 0) {
+        struct flo_gguf *gguf = NULL;
+        rv = flo_gguf_open_fd(fd, &gguf, err);
+        rv = rv < 0 ? rv : flo_unread_check(gguf, err);
+        flo_gguf_close(gguf);
+    }
     return rv < 0 ? flo_wrap(err, rv, "%s", setup->adapter) : 0;
 }
 
@@ -146,6 +154,9 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
     FLO_TRY(rv);
     m->info = m->backend->info(m->state);
     m->text = m->backend->text(m->state);
+    if (m->text != NULL) {
+        FLO_TRY(flo_unread_check(m->text->gguf, err));
+    }
     if (m->info->packed_why[0] != '\0') {
         fprintf(stderr, "warning: %s.packed is not used: %s\n", tool->model, m->info->packed_why);
     }
@@ -326,6 +337,7 @@ int flo_tool_gguf(const char *path, struct flo_gguf **gguf, struct flo_err *err)
         return 0;
     }
     FLO_TRY(flo_gguf_open_path(path, gguf, err));
-    int rv = flo_gguf_scan_nonfinite(*gguf, err);
+    int rv = flo_unread_check(*gguf, err);
+    rv = rv < 0 ? rv : flo_gguf_scan_nonfinite(*gguf, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }

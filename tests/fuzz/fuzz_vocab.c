@@ -4,6 +4,7 @@
 
 #include "base/gguf/gguf.h"
 #include "engine/chat/template.h"
+#include "engine/model/file/unread.h"
 #include "engine/token/token.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -64,6 +65,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     struct flo_err err = {0};
     if (flo_gguf_open(data, bytes, &gguf, &err) < 0) {
         return 0;
+    }
+    if (flo_unread_check(gguf, &err) < 0 && err.fix[0] == '\0') {
+        abort();
     }
     if (flo_vocab_open(gguf, &vocab, &err) == 0) {
         /* The file's own bytes are the text: full of its tokens. */
