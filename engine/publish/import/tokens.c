@@ -198,7 +198,8 @@ static int read_pieces(struct tokens *tokens, struct flo_err *err)
 {
     int rv = flo_pieces_read_json(tokens->tokenizer.root, tokens->import->vocabulary,
                                   &tokens->pieces, err);
-    return rv < 0 ? flo_wrap(err, rv, "tokenizer.json") : 0;
+    return rv < 0 ? flo_wrap(err, rv, "tokenizer.json")
+                  : flo_twice_check(tokens->import, &tokens->pieces, tokens->settings.root, err);
 }
 
 static int set_bpe(struct tokens *tokens, struct flo_err *err)
@@ -330,6 +331,7 @@ static int set_sentencepiece(struct tokens *tokens, struct flo_err *err)
         tokens->pieces.items[i] = tokens->piece_model.pieces.items[i];
     }
     FLO_TRY(add_decoder(tokens, err));
+    FLO_TRY(flo_twice_check(tokens->import, &tokens->pieces, tokens->settings.root, err));
     flo_keys_text(keys, "tokenizer.ggml.pre", "default");
     FLO_TRY(set_tokens(tokens, "llama", true, err));
     if (prefix != NULL && prefix->kind == FLO_TREE_BOOLEAN) {

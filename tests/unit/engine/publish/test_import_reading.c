@@ -256,6 +256,48 @@ static void a_template_for_tools_is_part_of_the_template(void **state)
     flo_gguf_close(gguf);
 }
 
+static void what_two_files_say_of_a_token_is_the_same(void **state)
+{
+    static const struct {
+        const char *file, *text, *what; /* NULL: it fits */
+    } rows[] = {
+        {"added_tokens.json", "{\"<s>\":4,\"</s>\":5,\"<far>\":6}", NULL},
+        {"added_tokens.json", "{\"<s>\":5}",
+         "added_tokens.json: token 5 is \"<s>\", and \"</s>\" in the vocabulary"},
+        {"added_tokens.json", "{\"<s>\":2}",
+         "added_tokens.json: token 2 is \"<s>\", and \"ab\" in the vocabulary"},
+        {"tokenizer_config.json",
+         "{\"added_tokens_decoder\":{\"4\":{\"content\":\"<s>\"},\"6\":{\"content\":\"x\"}}}",
+         NULL},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"4\":{\"content\":\"<s\"}}}",
+         "tokenizer_config.json: added_tokens_decoder: token 4 is \"<s\", and \"<s>\" in the "
+         "vocabulary"},
+        {"tokenizer_config.json", "{\"bos_token\":\"<s>\",\"eos_token\":{\"content\":\"</s>\"}}",
+         NULL},
+        {"tokenizer_config.json", "{\"bos_token\":\"<s\"}",
+         "tokenizer_config.json: \"bos_token\" is \"<s\", which is no token"},
+        {"tokenizer_config.json", "{\"eos_token\":{\"content\":\"<end>\"}}",
+         "tokenizer_config.json: \"eos_token\" is \"<end>\", which is no token"},
+        {"tokenizer.json",
+         TOKENIZER(VOCABULARY, "[{\"id\":4,\"content\":\"<s>\"},{\"id\":5,\"content\":\"ab\"}]"),
+         "the tokens 2 and 5 are both \"ab\""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct flo_gguf *gguf = NULL;
+        assert_int_equal(make_folder(NULL), 0);
+        make_text(folder, rows[i].file, rows[i].text);
+        int rv = imported(NULL, &gguf);
+        if ((rv < 0) != (rows[i].what != NULL) ||
+            (rv < 0 && strstr(err.what, rows[i].what) == NULL)) {
+            fail_msg("row %zu: %d %s", i, rv, err.what);
+        }
+        flo_gguf_close(gguf);
+        remove_tree(folder);
+    }
+}
+
 int main(void)
 {
 #define FOLDER(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
@@ -271,6 +313,7 @@ int main(void)
         cmocka_unit_test(a_dot_or_slash_in_a_key_fits_no_row),
         cmocka_unit_test(what_is_below_a_whole_row_is_not_asked),
         cmocka_unit_test(other_files_have_rows_of_their_own),
+        cmocka_unit_test(what_two_files_say_of_a_token_is_the_same),
         FOLDER(a_folder_with_an_unknown_key_is_refused),
         FOLDER(keys_of_a_text_model_inside_are_read_as_the_files_own),
         FOLDER(all_layers_of_mistral_have_the_window),
