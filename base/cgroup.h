@@ -49,7 +49,7 @@ uint64_t flo_cgroup_kills(const struct flo_cgroup *group);
  * most. */
 void flo_cgroup_end(struct flo_cgroup *group);
 
-/* What the groups of this process and those above them allow; 0: no limit. */
+/* Limits of this process's groups and of those above them; 0: none. */
 struct flo_cgroup_limits {
     uint64_t memory_bytes_max;
     uint64_t memory_bytes; /* used of that limit, without pages that the kernel drops first */

@@ -63,7 +63,9 @@ static int read_lora(const char *text, struct flo_tool_setup *setup, struct flo_
     if (rv == 0) {
         struct flo_gguf *gguf = NULL;
         rv = flo_gguf_open_fd(fd, &gguf, err);
-        rv = rv < 0 ? rv : flo_unread_check(gguf, err);
+        if (rv == 0) {
+            rv = flo_unread_check(gguf, err);
+        }
         flo_gguf_close(gguf);
     }
     return rv < 0 ? flo_wrap(err, rv, "%s", setup->adapter) : 0;
@@ -338,6 +340,8 @@ int flo_tool_gguf(const char *path, struct flo_gguf **gguf, struct flo_err *err)
     }
     FLO_TRY(flo_gguf_open_path(path, gguf, err));
     int rv = flo_unread_check(*gguf, err);
-    rv = rv < 0 ? rv : flo_gguf_scan_nonfinite(*gguf, err);
+    if (rv == 0) {
+        rv = flo_gguf_scan_nonfinite(*gguf, err);
+    }
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }

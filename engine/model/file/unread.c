@@ -4,11 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/model/file/hparams.h"
 
-/* What a key may say that is not read. */
+/* Values that a key which is not read may have. */
 enum rule {
     RULE_ANY,
     RULE_MOST,       /* a number of at most `other`; true is 1 */

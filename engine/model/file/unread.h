@@ -1,7 +1,7 @@
 /* Unread: keys of a family that the engine does not look at.
  *
- * A key that nobody reads may be one that changes answers.  What a person makes or judges
- * is refused by the key's name; a device serves what was released. */
+ * A key that nobody reads may be one that changes answers.  The commands that make or
+ * judge a model refuse it by its name; a device serves what was released. */
 #ifndef FLOTILLA_ENGINE_UNREAD_H
 #define FLOTILLA_ENGINE_UNREAD_H
 

@@ -399,7 +399,7 @@ static bool is_known(const struct binding *b, const char *name)
 
     /* Only names as bind_layer() writes them are accepted: "01" is no layer. */
     if (sscanf(name, "blk.%3u.", &index) == 1 && index >= b->hparams->n_layer) {
-        return index < b->hparams->n_block; /* it only predicts further tokens */
+        return index < b->hparams->n_block; /* a layer that only predicts further tokens */
     }
     if (sscanf(name, "blk.%3u.", &index) == 1) {
         size_t bytes = layer_prefix(index, prefix);

@@ -302,7 +302,7 @@ static int load_ends(struct flo_vocab *vocab, const struct flo_gguf *gguf, struc
 {
     static const char key[] = "flotilla.end_token_ids";
     const struct flo_gguf_kv *list = NULL;
-    int32_t eom = -1; /* of a message that calls a tool */
+    int32_t eom = -1; /* ends a message that calls a tool */
     FLO_TRY(load_id(vocab, gguf, "tokenizer.ggml.eom_token_id", -1, &eom, err));
     if (eom >= 0) {
         vocab->tokens[eom].is_end = true;

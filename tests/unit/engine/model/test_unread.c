@@ -5,8 +5,6 @@
 
 #include <cmocka.h>
 
-#include <flotilla/errors/model.h>
-
 #include "engine/model/file/hparams.h"
 #include "engine/model/file/unread.h"
 #include "tests/unit/engine/gguf_make.h"
