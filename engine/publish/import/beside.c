@@ -49,6 +49,23 @@ static int read_modules(struct flo_import *import, struct flo_err *err)
     return 0;
 }
 
+/* Reads what the class takes for absent keys, as if the file had it. */
+static int read_defaults(struct flo_import *import, struct flo_err *err)
+{
+    const struct flo_tree_node *all = import->config.defaults.nodes;
+    for (const struct flo_tree_node *node = flo_tree_first(all); node != NULL; node = node->next) {
+        if (node->kind == FLO_TREE_NULL) {
+            return flo_folder_fail(err,
+                                   "config.json lacks \"%s\", which its class makes as this "
+                                   "program does not",
+                                   node->key);
+        }
+    }
+    return all == NULL ? 0
+                       : flo_reading_file(&import->reading, "config.json",
+                                          "config.json, by its class", all, err);
+}
+
 int flo_beside_read(struct flo_import *import, struct flo_err *err)
 {
     static const char *const names[] = {"generation_config.json", "preprocessor_config.json",
@@ -62,6 +79,7 @@ int flo_beside_read(struct flo_import *import, struct flo_err *err)
          flo_reading_file(&import->reading, "config.json", "config.json", import->config.root,
                           &said),
          &said, err);
+    keep(&rv, read_defaults(import, &said), &said, err);
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
         keep(&rv, read_file(import, names[i], names[i], &said), &said, err);
     }

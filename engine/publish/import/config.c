@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/errors/model.h>
@@ -74,13 +75,16 @@ int flo_config_read(char *text, size_t bytes, struct flo_config *out, struct flo
         const struct flo_tree_node *node = flo_tree_member(config.root, inner[i]);
         config.inner = node != NULL && node->kind == FLO_TREE_OBJECT ? node : NULL;
     }
+    int rv = flo_config_defaults(&config, err);
     *out = config;
-    return 0;
+    return rv;
 }
 
 void flo_config_deinit(struct flo_config *config)
 {
     flo_tree_deinit(&config->tree);
+    flo_tree_deinit(&config->defaults);
+    free(config->defaults_text);
     *config = (struct flo_config){0};
 }
 
@@ -93,20 +97,23 @@ static const struct flo_tree_node *present(const struct flo_tree_node *node)
 
 const struct flo_tree_node *flo_config_find(const struct flo_config *config, const char *names)
 {
+    const struct flo_tree_node *otherwise = NULL;
     while (*names != '\0') {
         char name[64];
         size_t length = strcspn(names, " ");
-        const struct flo_tree_node *node = NULL;
         snprintf(name, sizeof(name), "%.*s", (int)length, names);
-        node = present(flo_tree_member(config->inner, name));
+        const struct flo_tree_node *node = present(flo_tree_member(config->inner, name));
         node = node != NULL ? node : present(flo_tree_member(config->root, name));
         if (node != NULL) {
             return node;
         }
+        if (otherwise == NULL) {
+            otherwise = present(flo_tree_member(config->defaults.nodes, name));
+        }
         names += length;
         names += strspn(names, " ");
     }
-    return NULL;
+    return otherwise;
 }
 
 bool flo_config_is_null(const struct flo_config *config, const char *name)

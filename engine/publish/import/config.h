@@ -3,7 +3,8 @@
  *
  * A setting is searched in the settings of the text model first (text_config of
  * multimodal folders), then in the file itself.  A setting that is null counts
- * as absent. */
+ * as absent; one that is not there at all has the value of the model's class
+ * (defaults.def). */
 #ifndef FLOTILLA_ENGINE_IMPORT_CONFIG_H
 #define FLOTILLA_ENGINE_IMPORT_CONFIG_H
 
@@ -17,6 +18,8 @@ struct flo_config {
     struct flo_tree tree;
     const struct flo_tree_node *root;
     const struct flo_tree_node *inner; /* settings of the text model; NULL: `root` has them */
+    struct flo_tree defaults;          /* those of the class that the file lacks */
+    char *defaults_text;
 };
 
 /* Fails with FLO_E_MODEL_FOLDER. */
@@ -33,6 +36,9 @@ FLO_MUST_USE int flo_folder_tree(char *text, size_t bytes, uint32_t values_max,
 FLO_MUST_USE int flo_config_read(char *text, size_t bytes, struct flo_config *out,
                                  struct flo_err *err);
 void flo_config_deinit(struct flo_config *config);
+/* Reads the defaults of the class, by the file's model_type (defaults.c).  A class without
+ * a row has none.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_config_defaults(struct flo_config *config, struct flo_err *err);
 
 /* Finds the first of several names, which are separated by blanks.  Returns
  * NULL when all are absent. */

@@ -256,6 +256,33 @@ static void a_template_for_tools_is_part_of_the_template(void **state)
     flo_gguf_close(gguf);
 }
 
+static void an_absent_key_has_the_value_of_its_class(void **state)
+{
+    struct flo_gguf *gguf;
+    (void)state;
+
+    make_text(folder, "config.json", CONFIG("MistralForCausalLM", ",\"model_type\":\"mistral\""));
+    assert_int_equal(imported(NULL, &gguf), 0);
+    expect_number(gguf, "llama.attention.sliding_window", 4096);
+    flo_gguf_close(gguf);
+
+    make_text(folder, "config.json",
+              CONFIG("MistralForCausalLM", ",\"model_type\":\"mistral\",\"sliding_window\":null"));
+    assert_int_equal(imported(NULL, &gguf), 0);
+    assert_null(flo_gguf_find(gguf, "llama.attention.sliding_window"));
+    flo_gguf_close(gguf);
+
+    make_text(folder, "config.json", CONFIG("LlamaForCausalLM", ",\"model_type\":\"mellum\""));
+    assert_true(imported(NULL, &gguf) < 0);
+    assert_non_null(strstr(err.what, "config.json lacks \"layer_types\", which its class makes as "
+                                     "this program does not"));
+
+    make_text(folder, "config.json", CONFIG("Gemma3TextModel", ",\"model_type\":\"gemma3_text\""));
+    assert_true(imported(NULL, &gguf) < 0);
+    assert_non_null(strstr(err.what, "config.json, by its class: \"use_bidirectional_attention\" "
+                                     "is false: the family reads both ways"));
+}
+
 static void what_two_files_say_of_a_token_is_the_same(void **state)
 {
     static const struct {
@@ -317,6 +344,7 @@ int main(void)
         FOLDER(a_folder_with_an_unknown_key_is_refused),
         FOLDER(keys_of_a_text_model_inside_are_read_as_the_files_own),
         FOLDER(all_layers_of_mistral_have_the_window),
+        FOLDER(an_absent_key_has_the_value_of_its_class),
         FOLDER(generation_config_names_the_end_tokens),
         FOLDER(a_template_for_tools_is_part_of_the_template),
     };
