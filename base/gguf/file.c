@@ -41,7 +41,7 @@ int flo_gguf_open_path(const char *path, struct flo_gguf **out, struct flo_err *
 {
     int fd;
     FLO_TRY(flo_file_open(path, &fd, err));
-    int rv = flo_gguf_open_fd(fd, out, err);
+    int rv = flo_gguf_open_named(fd, path, out, err);
     flo_fd_cleanup(&fd);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }

@@ -83,10 +83,16 @@ FLO_MUST_USE int flo_gguf_open(const void *data, size_t bytes, struct flo_gguf *
  * descriptor afterwards.  Fails as flo_gguf_open() does, and with FLO_E_IO_READ
  * or FLO_E_IO_MAPPING. */
 FLO_MUST_USE int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err);
-/* Opens a file by its path, as flo_gguf_open_fd() does.  Fails also with
+/* Opens a file by its path, as flo_gguf_open_named() does.  Fails also with
  * FLO_E_ABSENT or FLO_E_IO_OPEN; the text of each error begins with the
  * path. */
 FLO_MUST_USE int flo_gguf_open_path(const char *path, struct flo_gguf **out, struct flo_err *err);
+/* Opens a file as flo_gguf_open_fd() does.  One part of a split model opens all parts, which
+ * lie beside `path` (parts.c); without a path it is refused.
+ *
+ * FLO_E_ABSENT, FLO_E_GGUF_MISSING: a part is missing, or of another model. */
+FLO_MUST_USE int flo_gguf_open_named(int fd, const char *path, struct flo_gguf **out,
+                                     struct flo_err *err);
 /* Closes the file and unmaps it if flo_gguf_open_fd() or _path() mapped it.
  * NULL is allowed. */
 void flo_gguf_close(struct flo_gguf *gguf);

@@ -36,6 +36,11 @@ int flo_cursor_text(struct flo_cursor *at, struct flo_gguf_text *out, struct flo
 int flo_cursor_name(struct flo_cursor *at, size_t bytes_max, struct flo_gguf_text *out,
                     struct flo_err *err);
 
+/* Writes the header of a file with the keys of `source`, without those of a split model, and
+ * with these tensors, whose offsets are those in the whole file. */
+void flo_gguf_join_header(struct flo_buf *out, const struct flo_gguf *source,
+                          const struct flo_gguf_tensor *tensors, size_t count);
+
 /* Compares two texts: returns < 0, 0 or > 0, as memcmp() and strcmp() do. */
 int flo_gguf_text_order(struct flo_gguf_text a, struct flo_gguf_text b);
 

@@ -154,6 +154,38 @@ static void build_header(struct flo_buf *out, const struct flo_gguf *source,
     flo_buf_add(out, zeros, -out->bytes & (source->alignment - 1));
 }
 
+static bool is_of_split(const struct flo_gguf_kv *kv)
+{
+    return kv->key.bytes > 6 && memcmp(kv->key.data, "split.", 6) == 0;
+}
+
+void flo_gguf_join_header(struct flo_buf *out, const struct flo_gguf *source,
+                          const struct flo_gguf_tensor *tensors, size_t count)
+{
+    uint64_t kv_count = 0, data_offset = 0;
+    for (size_t i = 0; i < source->kv_count; i++) {
+        kv_count += is_of_split(&source->kvs[i]) ? 0 : 1;
+    }
+    for (int pass = 0; pass < 2; pass++) { /* the first one only measures */
+        out->bytes = 0;
+        flo_buf_add(out, "GGUF", 4);
+        add_u32(out, FLO_GGUF_VERSION);
+        add_u64(out, count);
+        add_u64(out, kv_count);
+        for (size_t i = 0; i < source->kv_count; i++) {
+            if (!is_of_split(&source->kvs[i])) {
+                add_kv(out, &source->kvs[i]);
+            }
+        }
+        for (size_t i = 0; i < count; i++) {
+            struct flo_gguf_tensor tensor = tensors[i];
+            tensor.offset -= data_offset;
+            add_tensor(out, &tensor);
+        }
+        data_offset = (out->bytes + source->alignment - 1) & ~(uint64_t)(source->alignment - 1);
+    }
+}
+
 /* Writes zeros up to offset `place` of the data section. */
 static int pad_to(int fd, uint64_t *position, uint64_t place, struct flo_err *err)
 {

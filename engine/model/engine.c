@@ -13,8 +13,8 @@
 static const struct flo_engine_options no_options;
 
 /* Allocates an engine and opens its file, and does nothing more. */
-static int open_file(int fd, const struct flo_compute *compute, struct flo_engine **out,
-                     struct flo_err *err)
+static int open_file(int fd, const char *path, const struct flo_compute *compute,
+                     struct flo_engine **out, struct flo_err *err)
 {
     struct flo_engine *e = calloc(1, sizeof(*e));
     int rv;
@@ -25,7 +25,7 @@ static int open_file(int fd, const struct flo_compute *compute, struct flo_engin
     pthread_mutex_init(&e->lock, NULL);
     e->compute = compute;
     e->model_fd = -1;
-    rv = flo_gguf_open_fd(fd, &e->gguf, err);
+    rv = flo_gguf_open_named(fd, path, &e->gguf, err);
     if (rv == 0 && fstat(fd, &e->file) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_READ, "the model");
     }
@@ -132,7 +132,7 @@ static int plan_by(struct job *job, const struct flo_compute *compute, bool has_
 {
     const struct flo_engine_options *options = job->options;
     struct flo_engine *e = NULL;
-    int rv = open_file(job->fd, compute, &e, err);
+    int rv = open_file(job->fd, job->path, compute, &e, err);
 
     if (rv < 0) {
         return job->path == NULL ? rv : flo_wrap(err, rv, "%s", job->path);
@@ -286,7 +286,7 @@ static int open_by(struct job *job, const struct flo_compute *compute, bool has_
 {
     struct flo_engine_options options = *job->options;
     struct flo_engine *e = NULL;
-    int rv = open_file(job->fd, compute, &e, err);
+    int rv = open_file(job->fd, job->path, compute, &e, err);
 
     if (rv < 0) {
         return job->path == NULL ? rv : flo_wrap(err, rv, "%s", job->path);

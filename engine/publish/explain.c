@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/host/digest.h"
+#include "engine/model/file/unread.h"
 
 #define COLUMNS 80
 #define FATE_COLUMNS 8
@@ -105,7 +106,7 @@ void flo_explain_set(struct flo_keys *keys, const struct flo_folder_reading *rea
         count++;
     }
     if (count > 0) {
-        flo_keys_array(keys, "flotilla.import.accepted", FLO_GGUF_STRING, count, items.data,
+        flo_keys_array(keys, FLO_ACCEPTED_KEY, FLO_GGUF_STRING, count, items.data,
                        items.bytes);
     }
 }

@@ -1,6 +1,7 @@
 /* flotilla-model import: makes a GGUF file of a folder from Hugging Face. */
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/scratch.h"
 #include "engine/model/file/arch.h"
@@ -8,6 +9,7 @@
 #include "engine/publish/explain.h"
 #include "engine/publish/import/family.h"
 #include "engine/publish/import/run.h"
+#include "engine/publish/join.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"
 
@@ -154,6 +156,14 @@ static int run(void *context, struct flo_err *err)
     import->options.folder = import->tool.args.words[0];
     import->options.threads = import->tool.threads != 0 ? (unsigned)import->tool.threads : cpus < THREADS_MAX ? cpus
         : THREADS_MAX;
+    struct stat status;
+    if (stat(import->options.folder, &status) == 0 && S_ISREG(status.st_mode)) {
+        return import->explains || import->type != NULL
+                   ? flo_fail(err, FLO_E_USAGE,
+                              "--explain and --type are for folders; quantize gives a GGUF file "
+                              "other types")
+                   : flo_join(&import->tool.args, import->to, err);
+    }
     FLO_TRY(flo_explain_accept(&import->folder.reading, &import->tool.args, err));
     int rv = (import->explains ? explain_folder : import_folder)(import, err);
     flo_produce_close(&import->produce);
@@ -176,8 +186,8 @@ static const struct flo_flag flags[] = {
 };
 const struct flo_verb flo_verb_import = {
     .name = "import",
-    .help = "make a GGUF file of a Hugging Face folder",
-    .usage = "DIR [--to FILE] [--type TYPE] [--explain]",
+    .help = "make a GGUF file of a Hugging Face folder, or of the parts of one",
+    .usage = "DIR|PART [--to FILE] [--type TYPE] [--explain]",
     .flags = {flags, FLO_FLAGS_JSON},
     .state = &state,
     .run = run,

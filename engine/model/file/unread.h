@@ -7,8 +7,11 @@
 
 #include "base/gguf/gguf.h"
 
+/* A list of the keys that a person passed over. */
+#define FLO_ACCEPTED_KEY "flotilla.import.accepted"
+
 /* Refuses the first key `ARCHITECTURE.*`, or of a tokenizer or adapter, that nothing reads
- * and that no row of unread.def passes.  Keys that flotilla.import.accepted names are
+ * and that no row of unread.def passes.  Keys that FLO_ACCEPTED_KEY names are
  * passed over.  The keys of a family that cannot be read are left to those who say why.
  *
  * FLO_E_NOT_BUILT: such a key. */

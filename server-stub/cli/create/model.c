@@ -1,9 +1,9 @@
 /* Model: what the file of --model-file is.
  *
- * A folder from Hugging Face becomes a GGUF file: `flotilla-model import` makes
- * it in a scratch folder.  Types may be chosen there, too (quality.c).  Devices refuse a release of
- * an architecture that they do not know.  The message lists the ways out before anything is
- * computed. */
+ * A folder from Hugging Face, or the parts of a split GGUF file, become one GGUF file:
+ * `flotilla-model import` makes it in a scratch folder.  Types may be chosen there, too
+ * (quality.c).  Devices refuse a release of an architecture that they do not know.  The message
+ * lists the ways out before anything is computed. */
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -32,6 +32,21 @@ static bool is_folder(const char *path)
     struct stat st;
 
     return path != NULL && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Tells whether the path is one part of a split GGUF file. */
+static bool is_part(const char *path)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct flo_gguf *gguf = NULL;
+    uint32_t count = 0;
+
+    if (path != NULL && flo_file_open(path, &fd, NULL) == 0 &&
+        flo_gguf_open_fd(fd, &gguf, NULL) == 0) {
+        count = flo_gguf_u32(gguf, "split.count", &count, NULL) < 0 ? 0 : count;
+    }
+    flo_gguf_close(gguf);
+    return count > 1;
 }
 
 /* Imports a folder as it is and chooses types then.  The floats go at once,
@@ -63,7 +78,8 @@ int flo_create_import(struct flo_cli *cli, struct flo_create *create, struct flo
     if (!chooses && (flo_args_has(&cli->args, "suite") || flo_args_has(&cli->args, "page"))) {
         return flo_fail(err, FLO_E_USAGE, "--suite and --page need --fit or --loss");
     }
-    if (!chooses && !is_folder(given)) {
+    bool is_joined = !chooses && is_part(given);
+    if (!chooses && !is_folder(given) && (!is_joined || type != NULL)) {
         return type == NULL ? 0
                             : flo_fail(err, FLO_E_USAGE,
                                        "--type is for a folder: a GGUF file has its types");
