@@ -1,4 +1,4 @@
-/* GGUF files: opens one by descriptor or path, as a read-only mapping. */
+/* GGUF files: opens one by descriptor, as a read-only mapping. */
 #include "base/gguf/open_file.h"
 
 #include <sys/mman.h>
@@ -35,15 +35,6 @@ int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err)
     }
     (*out)->is_mapped = true;
     return 0;
-}
-
-int flo_gguf_open_path(const char *path, struct flo_gguf **out, struct flo_err *err)
-{
-    int fd;
-    FLO_TRY(flo_file_open(path, &fd, err));
-    int rv = flo_gguf_open_named(fd, path, out, err);
-    flo_fd_cleanup(&fd);
-    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
 void flo_gguf_drop_pages(const struct flo_gguf *gguf)

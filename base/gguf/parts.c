@@ -31,9 +31,9 @@ struct part {
 struct parts {
     struct part items[PARTS_MAX];
     uint32_t count;
-    struct flo_gguf_tensor *tensors; /* of all files, by part */
+    struct flo_gguf_tensor *tensors; /* those of all files, by part */
     size_t tensor_count;
-    uint64_t bytes; /* of the mapping */
+    uint64_t bytes; /* size of the mapping */
 };
 
 static void parts_deinit(struct parts *parts)
@@ -231,4 +231,13 @@ int flo_gguf_open_named(int fd, const char *path, struct flo_gguf **out, struct 
     parts_deinit(parts);
     free(parts);
     return rv;
+}
+
+int flo_gguf_open_path(const char *path, struct flo_gguf **out, struct flo_err *err)
+{
+    int fd;
+    FLO_TRY(flo_file_open(path, &fd, err));
+    int rv = flo_gguf_open_named(fd, path, out, err);
+    flo_fd_cleanup(&fd);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }

@@ -106,8 +106,7 @@ void flo_explain_set(struct flo_keys *keys, const struct flo_folder_reading *rea
         count++;
     }
     if (count > 0) {
-        flo_keys_array(keys, FLO_ACCEPTED_KEY, FLO_GGUF_STRING, count, items.data,
-                       items.bytes);
+        flo_keys_array(keys, FLO_ACCEPTED_KEY, FLO_GGUF_STRING, count, items.data, items.bytes);
     }
 }
 
