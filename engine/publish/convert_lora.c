@@ -109,6 +109,10 @@ static int read_tensors(struct convert *convert, struct flo_err *err)
     FLO_TRY(flo_given_read(convert->tool.lora, "adapter_model.safetensors", TENSORS_BYTES_MAX,
                            &convert->data, &bytes, err));
     int rv = flo_safetensors_open(convert->data, bytes, &convert->file, err);
+    for (size_t i = 0; rv == 0 && i < flo_safetensors_count(convert->file); i++) {
+        rv = flo_peft_tensor_named(&convert->config, flo_safetensors_at(convert->file, i)->name,
+                                   err);
+    }
     if (rv == 0) {
         rv = (convert->base_folder != NULL ? map_by_folder : map_tensors)(convert, err);
     }

@@ -47,6 +47,42 @@ static bool is_plain(const struct flo_tree_node *node)
     }
 }
 
+/* Reads a list of modules.  An expression names what it likes. */
+static int read_targets(const struct flo_tree_node *list, struct flo_peft_config *out,
+                        struct flo_err *err)
+{
+    const struct flo_tree_node *node =
+        list != NULL && list->kind == FLO_TREE_ARRAY ? list->first : NULL;
+    size_t at = 0;
+    for (; node != NULL; node = node->next) {
+        if (node->kind != FLO_TREE_STRING || node->bytes + 2 > sizeof(out->targets) - at) {
+            return flo_fail(err, FLO_E_MODEL_ADAPTER,
+                            "\"target_modules\" has more than %d bytes, or is no list of texts",
+                            FLO_PEFT_TARGETS_BYTES);
+        }
+        at += (size_t)snprintf(out->targets + at, sizeof(out->targets) - at, "%s\n", node->text);
+    }
+    return 0;
+}
+
+int flo_peft_tensor_named(const struct flo_peft_config *config, const char *name,
+                          struct flo_err *err)
+{
+    const char *end = strstr(name, ".lora_");
+    size_t bytes = end != NULL ? (size_t)(end - name) : strlen(name);
+    for (const char *at = config->targets; *at != '\0'; at += strcspn(at, "\n") + 1) {
+        size_t most = strcspn(at, "\n");
+        if (most <= bytes && memcmp(name + bytes - most, at, most) == 0 &&
+            (most == bytes || name[bytes - most - 1] == '.')) {
+            return 0;
+        }
+    }
+    return config->targets[0] == '\0'
+               ? 0
+               : flo_fail(err, FLO_E_MODEL_ADAPTER,
+                          "'%.96s' is of no module that \"target_modules\" names", name);
+}
+
 static int read_config(const struct flo_tree_node *root, struct flo_peft_config *out,
                        struct flo_err *err)
 {
@@ -76,7 +112,7 @@ static int read_config(const struct flo_tree_node *root, struct flo_peft_config 
     /* With rslora the factor alpha / sqrt(r) is written as alpha' / r. */
     out->alpha = (float)(is_rooted ? alpha * sqrt((double)rank) : alpha);
     out->rank = (uint32_t)rank;
-    return 0;
+    return read_targets(flo_tree_member(root, "target_modules"), out, err);
 }
 
 int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out, struct flo_err *err)

@@ -8,9 +8,12 @@
 
 #define FLO_PEFT_RANK_MAX 256
 
+#define FLO_PEFT_TARGETS_BYTES 4096
+
 struct flo_peft_config {
     uint32_t rank;
     float alpha; /* alpha for the GGUF file, in which alpha / rank scales the product */
+    char targets[FLO_PEFT_TARGETS_BYTES]; /* names of modules, each before a '\n'; "": any */
 };
 
 /* Reads adapter_config.json; `text` is modified.  FLO_E_MODEL_ADAPTER: it is no
@@ -18,6 +21,11 @@ struct flo_peft_config {
  * LoRA is used. */
 FLO_MUST_USE int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out,
                                       struct flo_err *err);
+
+/* Checks that target_modules names the module of a tensor, since the trainer's library
+ * passes over any other.  FLO_E_MODEL_ADAPTER. */
+FLO_MUST_USE int flo_peft_tensor_named(const struct flo_peft_config *config, const char *name,
+                                       struct flo_err *err);
 
 /* A tensor of an adapter, in the form that the GGUF file will have. */
 struct flo_peft_tensor {

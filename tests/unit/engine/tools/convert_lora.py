@@ -212,6 +212,7 @@ def check_refused(work, tensors):
         ("model.adapter", tensors, {"lora_alpha": 1e30}),
         ("model.adapter", tensors, {"peft_type": "IA3"}),
         ("model.nonfinite", broken, {}),
+        ("model.adapter", tensors, {"target_modules": ["up_proj", "nothing"]}),
         ("not.built", tensors, {"use_dora": True}),
         ("not.built", tensors, {"bias": "all"}),
         ("not.built", tensors, {"modules_to_save": ["lm_head"]}),
