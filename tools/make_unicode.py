@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Write engine/token/unicode_table.c and unicode_forms.c: what tokenizers ask
-about characters.
+"""Write engine/token/unicode_table.c, unicode_forms.c and unicode_compat.def: what
+tokenizers ask about characters.
 
-  python3 tools/make_unicode.py            # both, by clang-format-14
+  python3 tools/make_unicode.py            # all, by clang-format-14
   python3 tools/make_unicode.py --check    # the tables against this Python
 
-The tables are the general categories, canonical decompositions, combining
-classes and lower case.  They name the Unicode version that this Python
+The tables are the general categories, canonical and compatibility
+decompositions, combining classes and lower case.  They name the Unicode version that this Python
 carries (15.1 is in Python 3.13, or in the package unicodedata2 of that
 version); the check passes over characters that only the newer one of the
 table and this Python knows."""
@@ -14,6 +14,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import textwrap
 
 try:
     import unicodedata2 as unicodedata
@@ -22,6 +23,10 @@ except ImportError:
 
 FOLDER = pathlib.Path(__file__).parent / "../engine/token"
 TABLE, FORMS = FOLDER / "unicode_table.c", FOLDER / "unicode_forms.c"
+COMPATIBLE = FOLDER / "unicode_compat.def"
+# Characters that came after Unicode 11, of which PyPI's tokenizers 0.23.3 makes no others.
+LATER = [(0x32ff, 0x32ff), (0xa7f2, 0xa7f4), (0xab69, 0xab69), (0x10780, 0x107bf),
+         (0x1e030, 0x1e06d), (0x1f16c, 0x1f16c), (0x1fbf0, 0x1fbf9)]
 # As enum flo_unicode_category of engine/token/unicode.h.
 CATEGORIES = re.findall("..", "CcCfCnCoCsLlLmLoLtLuMcMeMnNdNlNo"
                         "PcPdPePfPiPoPsScSkSmSoZlZpZs")
@@ -78,6 +83,47 @@ def lower_runs():
     return runs
 
 
+def compatible():
+    """Runs of characters with another compatibility decomposition than their
+    canonical one: first, last, bytes, and the character it is (counting on), or
+    where its text begins."""
+    runs, pool, places = [], b"", {}
+    for code in CODES:
+        text = unicodedata.normalize("NFKD", chr(code))
+        is_later = any(first <= code <= last for first, last in LATER)
+        if is_later or text == unicodedata.normalize("NFD", chr(code)):
+            continue
+        if len(text) > 1:
+            utf8 = text.encode()
+            place = pool.find(utf8) if utf8 in pool else len(pool)
+            pool += b"" if utf8 in pool else utf8
+            runs.append([code, code, len(utf8), place])
+        elif runs and runs[-1][2] == 0 and runs[-1][1] == code - 1 and \
+                ord(text) - code == runs[-1][3] - runs[-1][0]:
+            runs[-1][1] = code
+        else:
+            runs.append([code, code, 0, ord(text)])
+    return runs, pool
+
+
+def lines(calls):
+    return textwrap.fill(" ".join(calls), 100, break_long_words=False) + "\n"
+
+
+def write_compatible():
+    runs, pool = compatible()
+    COMPATIBLE.write_text(
+        "/* Made by tools/make_unicode.py from Unicode %s; do not edit.\n"
+        " * ROW(first, more, bytes, value): the bytes of a text, which begins there; 0: the\n"
+        " * first character becomes this one, and those after it count on.  TEXT(byte) */\n"
+        "#ifdef ROW\n%s#endif\n#ifdef TEXT\n%s#endif\n" % (
+            unicodedata.unidata_version,
+            lines("ROW(%d,%d,%d,%d)" % (first, last - first, size, value)
+                  for first, last, size, value in runs),
+            lines("TEXT(%s)" % ",".join(str(byte) for byte in pool[at:at + 24])
+                  for at in range(0, len(pool), 24))), encoding="ascii")
+
+
 def array(name, kind, values):
     return (f"const size_t flo_unicode_{name}_count = {len(values)};\n"
             f"const {kind} flo_unicode_{name}[{len(values)}] = {{" +
@@ -101,6 +147,7 @@ def write_file(path, parts):
 
 def write():
     pairs, composed = decompositions()
+    write_compatible()
     write_file(TABLE, [numbers("categories", "uint32_t", changes(category, 5))])
     write_file(FORMS, [
         numbers("classes", "uint32_t", changes(unicodedata.combining, 8)),

@@ -35,8 +35,8 @@ bool flo_bpe_word(struct flo_merger *merger, const char *word, size_t bytes,
 {
     const struct flo_vocab *vocab = merger->vocab;
     /* merges of characters may not reach the tokens of several line ends */
-    bool prefers_whole =
-        vocab->prefers_whole || (vocab->kind == FLO_VOCAB_RAW_BPE && is_lines(word, bytes));
+    bool prefers_whole = vocab->prefers_whole || (vocab->kind == FLO_VOCAB_RAW_BPE &&
+                                                  vocab->steps == NULL && is_lines(word, bytes));
     int32_t id = prefers_whole ? flo_vocab_find(vocab, word, bytes) : -1;
     if (id >= 0) {
         flo_tokens_add(tokens, id);

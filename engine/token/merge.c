@@ -148,7 +148,7 @@ static void cut(struct flo_merger *merger)
     for (size_t at = 0; at < merger->bytes; at += merger->lengths[at]) {
         size_t bytes = bytes_claimed(merger->text[at]);
         size_t left = merger->bytes - at;
-        set_length(merger, at, bytes < left ? bytes : left);
+        set_length(merger, at, bytes + merger->end_bytes < left ? bytes : left);
     }
     memset(merger->ranks, 0xff, blocks * BLOCK * sizeof(*merger->ranks));
     for (size_t at = 0; at < merger->bytes; at += merger->lengths[at]) {

@@ -20,6 +20,7 @@ struct flo_merger {
     const struct flo_vocab *vocab;
     const char *text;
     size_t bytes;
+    size_t end_bytes; /* at the end of each text, which belong to its last character */
     /* [capacity]: the rank of a symbol's pair with the next symbol, stored at
      * the symbol's first byte. */
     uint32_t *ranks;

@@ -17,7 +17,23 @@
 #define TAIL_COUNT 28u
 /* Every character below is composed already, and is no mark. */
 #define FIRST_MARK 0x300u
-#define FIRST_PAIR 0xc0u /* every character below stays as it is when decomposed, too */
+#define FIRST_PAIR 0xc0u       /* every character below stays as it is when decomposed, too */
+#define FIRST_COMPATIBLE 0xa0u /* and in both forms for compatibility */
+
+/* Compatibility decompositions that are not the canonical ones.  `value` is where a
+ * text of `bytes` begins; without bytes it is a character. */
+static const struct compatible {
+    uint32_t first, more, bytes, value;
+} compatibles[] = {
+#define ROW(first, more, bytes, value) {first, more, bytes, value},
+#include "engine/token/unicode_compat.def"
+#undef ROW
+};
+static const uint8_t compatible_texts[] = {
+#define TEXT(...) __VA_ARGS__,
+#include "engine/token/unicode_compat.def"
+#undef TEXT
+};
 
 /* ---- single characters ---- */
 
@@ -60,6 +76,22 @@ size_t flo_unicode_decompose(uint32_t code, uint32_t out[FLO_DECOMPOSED_MAX])
         out[count++] = tails[--tail_count];
     }
     return count;
+}
+
+/* Returns the row of a character, or NULL. */
+static const struct compatible *find_compatible(uint32_t code)
+{
+    size_t low = 0, high = FLO_COUNT(compatibles);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compatibles[middle].first + compatibles[middle].more < code) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < FLO_COUNT(compatibles) && compatibles[low].first <= code ? &compatibles[low]
+                                                                          : NULL;
 }
 
 /* Returns the character that two characters are composed to; 0 if they stay
@@ -181,12 +213,11 @@ static void add_code(struct cluster *c, uint32_t code, struct flo_buf *out)
     c->base = whole != 0 ? whole : code;
 }
 
-/* Returns how many bytes at the beginning are characters that stay as they
- * are, and are followed by such a one. */
-static size_t plain_bytes(const char *text, size_t bytes, bool stays_apart)
+/* Returns how many bytes at the beginning are characters below `most`, and are
+ * followed by such a one. */
+static size_t plain_bytes(const char *text, size_t bytes, uint32_t most)
 {
     size_t at = 0, last = 0, taken;
-    uint32_t most = stays_apart ? FIRST_PAIR : FIRST_MARK;
     while (at < bytes) {
         if (flo_utf8_next(text + at, bytes - at, &taken) >= most) {
             return last;
@@ -197,35 +228,42 @@ static size_t plain_bytes(const char *text, size_t bytes, bool stays_apart)
     return bytes;
 }
 
-static void normalize(struct flo_buf *out, const char *text, size_t bytes, bool stays_apart)
+/* Adds what a character is decomposed to. */
+static void add_parts(struct cluster *c, uint32_t code, bool is_compatible, struct flo_buf *out)
 {
-    struct cluster c = {
-        .base = NONE, .marks = {.bytes_max = SIZE_MAX / 2}, .stays_apart = stays_apart};
     uint32_t codes[FLO_DECOMPOSED_MAX];
+    const struct compatible *row = is_compatible ? find_compatible(code) : NULL;
+    size_t count = row == NULL ? flo_unicode_decompose(code, codes) : 0;
+    if (row != NULL && row->bytes == 0) {
+        codes[count++] = row->value + (code - row->first);
+    }
+    for (size_t i = 0; i < count; i++) {
+        add_code(c, codes[i], out);
+    }
+    for (size_t at = 0, taken; row != NULL && at < row->bytes; at += taken) {
+        add_code(c,
+                 flo_utf8_next((const char *)compatible_texts + row->value + at, row->bytes - at,
+                               &taken),
+                 out);
+    }
+}
+
+void flo_text_normalize(struct flo_buf *out, const char *text, size_t bytes, unsigned form)
+{
+    bool is_compatible = (form & FLO_FORM_COMPATIBLE) != 0;
+    struct cluster c = {.base = NONE,
+                        .marks = {.bytes_max = SIZE_MAX / 2},
+                        .stays_apart = (form & FLO_FORM_APART) != 0};
+    uint32_t most = is_compatible ? FIRST_COMPATIBLE : c.stays_apart ? FIRST_PAIR : FIRST_MARK;
     for (size_t at = 0, taken; at < bytes; at += taken) {
-        taken = c.base == NONE && c.mark_count == 0
-                    ? plain_bytes(text + at, bytes - at, stays_apart)
-                    : 0;
+        taken = c.base == NONE && c.mark_count == 0 ? plain_bytes(text + at, bytes - at, most) : 0;
         if (taken > 0) {
             flo_buf_add(out, text + at, taken);
             continue;
         }
-        size_t count = flo_unicode_decompose(flo_utf8_next(text + at, bytes - at, &taken), codes);
-        for (size_t i = 0; i < count; i++) {
-            add_code(&c, codes[i], out);
-        }
+        add_parts(&c, flo_utf8_next(text + at, bytes - at, &taken), is_compatible, out);
     }
     compose_cluster(&c);
     flush(&c, out);
     flo_buf_deinit(&c.marks);
-}
-
-void flo_text_compose(struct flo_buf *out, const char *text, size_t bytes)
-{
-    normalize(out, text, bytes, false);
-}
-
-void flo_text_decompose(struct flo_buf *out, const char *text, size_t bytes)
-{
-    normalize(out, text, bytes, true);
 }

@@ -1,4 +1,5 @@
-/* Normalize: Unicode's canonical forms, of Unicode 15.1. */
+/* Normalize: Unicode's normalization forms: canonical ones of Unicode
+ * 15.1, those for compatibility without what came after Unicode 11. */
 #ifndef FLOTILLA_ENGINE_NORMALIZE_H
 #define FLOTILLA_ENGINE_NORMALIZE_H
 
@@ -10,10 +11,15 @@
  * marks.  Returns its length, which is 1 for most. */
 size_t flo_unicode_decompose(uint32_t code, uint32_t out[FLO_DECOMPOSED_MAX]);
 
-/* Appends a text in normalization form C.  The text is valid UTF-8.
+/* Normalization forms: C, or D with APART; KC and KD with COMPATIBLE. */
+enum { FLO_FORM_C = 0, FLO_FORM_APART = 1, FLO_FORM_COMPATIBLE = 2 };
+
+/* Appends a text in a normalization form.  The text is valid UTF-8.
  * out->failed is set if there is no memory. */
-void flo_text_compose(struct flo_buf *out, const char *text, size_t bytes);
-/* Appends a text in normalization form D, likewise. */
-void flo_text_decompose(struct flo_buf *out, const char *text, size_t bytes);
+void flo_text_normalize(struct flo_buf *out, const char *text, size_t bytes, unsigned form);
+static inline void flo_text_compose(struct flo_buf *out, const char *text, size_t bytes)
+{
+    flo_text_normalize(out, text, bytes, FLO_FORM_C);
+}
 
 #endif

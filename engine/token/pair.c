@@ -9,11 +9,13 @@ static void add_item(struct flo_pair_form *form, int32_t item, uint8_t segment)
     }
 }
 
-/* Returns the form of a file that brings none of its own. */
-static struct flo_pair_form usual_form(const struct flo_vocab *vocab, bool has_second)
+struct flo_pair_form flo_vocab_form(const struct flo_vocab *vocab, bool has_second)
 {
     const struct flo_vocab_facts *facts = &vocab->facts;
-    struct flo_pair_form form = {0};
+    struct flo_pair_form form = has_second ? vocab->pair : vocab->single;
+    if (form.count > 0) {
+        return form;
+    }
     uint8_t last = has_second && vocab->has_segments;
     int32_t bos = facts->adds_bos && facts->bos >= 0 ? facts->bos : FLO_PAIR_NONE;
     int32_t eos = facts->adds_eos && facts->eos >= 0 ? facts->eos : FLO_PAIR_NONE;
@@ -34,8 +36,12 @@ int flo_tokenize_pair(const struct flo_vocab *vocab, const struct flo_text_pair 
                       struct flo_tokens *tokens, struct flo_buf *segments, struct flo_err *err)
 {
     bool has_second = pair->second != NULL;
-    struct flo_pair_form form =
-        has_second && vocab->pair.count > 0 ? vocab->pair : usual_form(vocab, has_second);
+    struct flo_pair_form form = flo_vocab_form(vocab, has_second);
+    if (form.is_odd) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "the segments of a pair (post_processor in tokenizer.json) are not 0 up "
+                        "to the first separator and 1 behind it");
+    }
     for (size_t i = 0; i < form.count; i++) {
         size_t before = tokens->count;
         char segment = (char)form.segments[i];

@@ -51,7 +51,8 @@ struct step {
 struct flo_steps {
     struct step items[FLO_STEPS_MAX];
     size_t count;
-    struct flo_added normalized; /* tokens that are taken after the step `added` */
+    struct flo_added normalized;   /* tokens that are taken after the step `added` */
+    struct flo_gguf_text word_end; /* BPE: what the last character of each word carries */
 };
 
 static const char *text_of(const struct flow *flow, const struct word *word)
@@ -76,7 +77,20 @@ static void compose(struct flow *flow, const struct step *step, const struct wor
 static void decompose(struct flow *flow, const struct step *step, const struct word *word)
 {
     (void)step;
-    flo_text_decompose(&flow->next_text, text_of(flow, word), word->bytes);
+    flo_text_normalize(&flow->next_text, text_of(flow, word), word->bytes, FLO_FORM_APART);
+}
+
+static void compose_more(struct flow *flow, const struct step *step, const struct word *word)
+{
+    (void)step;
+    flo_text_normalize(&flow->next_text, text_of(flow, word), word->bytes, FLO_FORM_COMPATIBLE);
+}
+
+static void decompose_more(struct flow *flow, const struct step *step, const struct word *word)
+{
+    (void)step;
+    flo_text_normalize(&flow->next_text, text_of(flow, word), word->bytes,
+                       FLO_FORM_COMPATIBLE | FLO_FORM_APART);
 }
 
 /* Changes each character by a function of its own. */
@@ -116,6 +130,18 @@ static void clean_one(struct flow *flow, uint32_t code)
 {
     if (code != 0 && !flo_bert_drops(code)) {
         put_code(flow, flo_unicode_is_blank(code) ? ' ' : code);
+    }
+}
+
+/* Drops controls, and makes blanks of the others and of U+2581, as in T5. */
+static void clean_like_nmt(struct flow *flow, uint32_t code)
+{
+    bool is_blank = code == '\t' || code == '\n' || code == '\f' || code == '\r' ||
+                    code == 0x1680 || (code >= 0x200b && code <= 0x200f) || code == 0x2028 ||
+                    code == 0x2029 || code == 0x2581 || code == 0xfeff || code == 0xfffd;
+    bool is_gone = (code > 0 && code < ' ') || code == 0x7f || code == 0x8f || code == 0x9f;
+    if (is_blank || !is_gone) {
+        put_code(flow, is_blank ? ' ' : code);
     }
 }
 
@@ -367,25 +393,37 @@ static void flow_deinit(struct flow *flow)
 }
 
 /* Merges a word of BPE.  Characters without a token are dropped first, so that
- * their neighbours meet, as in the library.  Other kinds have bytes for them. */
+ * their neighbours meet, as in the library.  Other kinds have bytes for them.
+ * The last character carries the ending of words, if the file has one. */
 static bool add_merged(struct flow *flow, struct flo_merger *merger, const struct word *word,
                        struct flo_tokens *tokens)
 {
     const struct flo_vocab *vocab = flow->vocab;
+    const struct flo_gguf_text end = vocab->steps->word_end;
     const char *text = text_of(flow, word);
     size_t kept = 0, taken;
     bool is_whole = vocab->prefers_whole && flo_vocab_find(vocab, text, word->bytes) >= 0;
     flow->next_text.bytes = 0;
     flow->next_text.bytes_max = TEXT_BYTES_MAX;
+    merger->end_bytes = 0;
     for (size_t at = 0; vocab->kind == FLO_VOCAB_BPE && !is_whole && at < word->bytes;
          at += taken) {
+        size_t before = flow->next_text.bytes;
         (void)flo_utf8_next(text + at, word->bytes - at, &taken);
-        if (flo_vocab_find(vocab, text + at, taken) >= 0) {
-            flo_buf_add(&flow->next_text, text + at, taken);
-            kept += taken;
+        flo_buf_add(&flow->next_text, text + at, taken);
+        if (at + taken == word->bytes) {
+            flo_buf_add(&flow->next_text, end.data, end.bytes);
+            merger->end_bytes = end.bytes;
+        }
+        size_t bytes = flow->next_text.bytes - before;
+        if (!flow->next_text.failed &&
+            flo_vocab_find(vocab, flow->next_text.data + before, bytes) < 0) {
+            flow->next_text.bytes = before;
+            merger->end_bytes = 0;
         }
     }
-    if (vocab->kind != FLO_VOCAB_BPE || is_whole || kept == word->bytes) {
+    kept = flow->next_text.bytes;
+    if (vocab->kind != FLO_VOCAB_BPE || is_whole || (kept == word->bytes && end.bytes == 0)) {
         return flo_bpe_word(merger, text, word->bytes, tokens);
     }
     return !flow->next_text.failed &&
@@ -528,7 +566,8 @@ static int load_list(struct flo_vocab *vocab, const struct flo_gguf_kv *list, st
 static bool normalize(const struct flo_vocab *vocab, int32_t id, struct flo_buf *out)
 {
     const struct flo_vocab_token *token = &vocab->tokens[id];
-    struct flo_steps_text source = {.data = token->text, .bytes = token->bytes};
+    size_t skip = flo_added_skip(vocab, token);
+    struct flo_steps_text source = {.data = token->text + skip, .bytes = token->bytes - skip};
     struct flow flow = {
         .vocab = vocab, .source = &source, .words.bytes_max = 4096, .next_words.bytes_max = 4096};
     size_t count = 0;
@@ -559,7 +598,9 @@ static int sort_tokens(struct flo_vocab *vocab, struct flo_err *err)
         const struct flo_vocab_token *token = &vocab->tokens[id];
         size_t start = texts.bytes;
         if (!token->is_normalized) {
-            raw->items[raw->count++] = (struct flo_added_item){token->text, token->bytes, id};
+            size_t skip = flo_added_skip(vocab, token);
+            raw->items[raw->count++] =
+                (struct flo_added_item){token->text + skip, token->bytes - (uint32_t)skip, id};
             continue;
         }
         is_fine = normalize(vocab, id, &texts);
@@ -592,6 +633,12 @@ int flo_steps_load(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct 
     vocab->steps = calloc(1, sizeof(*vocab->steps));
     if (vocab->steps == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the steps of a tokenizer");
+    }
+    vocab->steps->word_end = (struct flo_gguf_text){"", 0};
+    FLO_TRY(flo_gguf_string(gguf, "flotilla.tokenizer.word_end", &vocab->steps->word_end, err));
+    if (vocab->steps->word_end.bytes > FLO_STEP_BYTES_MAX) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "flotilla.tokenizer.word_end has %zu bytes",
+                        vocab->steps->word_end.bytes);
     }
     int rv = load_list(vocab, list, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", key) : sort_tokens(vocab, err);

@@ -298,18 +298,21 @@ int flo_tokenize_spans(const struct flo_vocab *vocab, const struct flo_text_span
 int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes, unsigned flags,
                  struct flo_tokens *tokens, struct flo_err *err)
 {
-    const struct flo_vocab_facts *facts = &vocab->facts;
+    const struct flo_pair_form form = flo_vocab_form(vocab, false);
+    size_t at = 0;
     struct flo_text_span span = {
         .data = text,
         .bytes = bytes,
         .is_special = (flags & FLO_TEXT_SPECIAL) != 0,
     };
-    if ((flags & FLO_TEXT_BEGIN) != 0 && facts->adds_bos && facts->bos >= 0) {
-        flo_tokens_add(tokens, facts->bos);
+    for (; form.items[at] != FLO_PAIR_FIRST; at++) {
+        if ((flags & FLO_TEXT_BEGIN) != 0) {
+            flo_tokens_add(tokens, form.items[at]);
+        }
     }
     FLO_TRY(flo_tokenize_spans(vocab, &span, 1, tokens, err));
-    if ((flags & FLO_TEXT_END) != 0 && facts->adds_eos && facts->eos >= 0) {
-        flo_tokens_add(tokens, facts->eos);
+    while (++at < form.count && (flags & FLO_TEXT_END) != 0) {
+        flo_tokens_add(tokens, form.items[at]);
     }
     if (tokens->failed) {
         return too_long(tokens, bytes, err);

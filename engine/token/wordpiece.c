@@ -41,13 +41,13 @@ static size_t longest(const struct words *w, size_t at, int32_t *id)
 {
     const struct flo_prefix *prefix = &w->vocab->prefix;
     struct flo_prefix_walk walk = {0};
-    size_t bytes = 0;
-    /* inside a word U+2581 is a character, and begins no token */
+    size_t bytes = 0, end = w->bytes;
+    /* inside a word U+2581 is a character, and begins no longer token */
     if (at > 0 && w->bytes - at >= sizeof(FLO_SPM_BLANK) - 1 &&
         memcmp(w->word + at, FLO_SPM_BLANK, sizeof(FLO_SPM_BLANK) - 1) == 0) {
-        return 0;
+        end = at + sizeof(FLO_SPM_BLANK) - 1;
     }
-    for (size_t i = at; i < w->bytes && flo_prefix_step(prefix, &walk, (uint8_t)w->word[i]); i++) {
+    for (size_t i = at; i < end && flo_prefix_step(prefix, &walk, (uint8_t)w->word[i]); i++) {
         int32_t hit = flo_prefix_hit(prefix, &walk);
         if (hit >= 0) {
             *id = hit;

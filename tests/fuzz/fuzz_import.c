@@ -138,8 +138,7 @@ static void read_folder(char *config, size_t config_bytes, const uint8_t *weight
 
 /* Reads a tokenizer's keys and steps; whatever is read is refused by name, or
  * set. */
-static void read_steps(struct flo_keys *keys, const struct flo_tree_node *root,
-                       const struct flo_import_pieces *pieces)
+static void read_steps(struct flo_keys *keys, const struct flo_tree_node *root)
 {
     static const char *const models[] = {"gpt2", "llama", "bert", "t5", "gemma4"};
     struct flo_folder_reading reading = {.arch = "llama"};
@@ -153,9 +152,7 @@ static void read_steps(struct flo_keys *keys, const struct flo_tree_node *root,
         must_say(flo_steps_set(keys, root, &steps, models[i], &is_own, &err), &err);
         must_say(flo_decoder_check(root, models[i], &err), &err);
     }
-    if (pieces->count == TOKENS_MAX) {
-        must_say(flo_special_check(keys, root, root, pieces, &err), &err);
-    }
+    must_say(flo_special_forms(keys, root, root, true, &err), &err);
     flo_import_steps_deinit(&steps);
     flo_reading_deinit(&reading);
 }
@@ -180,7 +177,7 @@ static void read_tokenizer(char *text, size_t bytes)
                             &pieces);
     flo_splits_set(&keys, keys.arch, tree.nodes, false);
     flo_special_set(&keys, tree.nodes, tree.nodes, &config, TOKENS_MAX);
-    read_steps(&keys, tree.nodes, &pieces);
+    read_steps(&keys, tree.nodes);
     flo_pieces_deinit(&pieces);
     flo_keys_deinit(&keys);
     flo_tree_deinit(&tree);

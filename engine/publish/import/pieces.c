@@ -121,8 +121,10 @@ static int read_added(const struct flo_tree_node *added, struct flo_import_piece
             !flo_tree_whole(flo_tree_member(node, "id"), 0, INT32_MAX, &id)) {
             return flo_folder_fail(err, "an added token has no text and id");
         }
+        bool is_new = id >= 0 && id < pieces->count && pieces->items[id].text == NULL;
         FLO_TRY(put(pieces, id, text->text, text->bytes, err));
         bool is_special = flo_tree_says(special, true);
+        pieces->items[id].is_added_only = is_new;
         pieces->items[id].type = is_special || flo_piece_looks_special(text->text, text->bytes)
                                      ? FLO_PIECE_CONTROL
                                      : FLO_PIECE_DEFINED;
@@ -185,7 +187,17 @@ static bool parts_of(const struct flo_tree_node *merge, const char *text[2], siz
     return true;
 }
 
-void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_import_pieces *pieces)
+/* Tells whether a token of several characters came from no merge. */
+static bool is_out_of_reach(const struct flo_import_piece *piece)
+{
+    size_t characters = 0;
+    for (uint32_t i = 0; piece->type == FLO_PIECE_NORMAL && i < piece->bytes; i++) {
+        characters += ((uint8_t)piece->text[i] & 0xc0) != 0x80 ? 1 : 0;
+    }
+    return characters > 1 && piece->score == ADDED_SCORE;
+}
+
+bool flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_import_pieces *pieces)
 {
     size_t slots = 1;
     while (slots < (size_t)pieces->count * 2) {
@@ -193,7 +205,7 @@ void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_impo
     }
     uint32_t *table = calloc(slots, sizeof(*table)); /* index + 1 */
     if (table == NULL) {
-        return; /* scores stay equal */
+        return false; /* scores stay equal */
     }
     for (uint32_t i = 0; i < pieces->count; i++) {
         const struct flo_import_piece *piece = &pieces->items[i];
@@ -226,4 +238,10 @@ void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_impo
         }
     }
     free(table);
+    for (uint32_t i = 0; i < pieces->count; i++) {
+        if (is_out_of_reach(&pieces->items[i])) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -24,6 +24,7 @@ struct flo_import_piece {
     uint32_t bytes;
     uint32_t type;
     float score;
+    bool is_added_only; /* the model's vocabulary lacks it */
 };
 struct flo_import_pieces {
     struct flo_import_piece *items; /* [count] */
@@ -47,8 +48,9 @@ bool flo_piece_looks_special(const char *text, size_t bytes);
 FLO_MUST_USE int flo_pieces_read_json(const struct flo_tree_node *root, uint32_t size,
                                       struct flo_import_pieces *out, struct flo_err *err);
 /* Sets the score of each token by its place in a BPE's merges: earlier is
- * higher. */
-void flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_import_pieces *pieces);
+ * higher.  Returns false if some token of several characters is in no merge, or
+ * the memory does not suffice: scores alone then say too little. */
+bool flo_pieces_score_merges(const struct flo_tree_node *merges, struct flo_import_pieces *pieces);
 
 /* A SentencePiece model, whose texts are borrowed from its bytes. */
 struct flo_sentencepiece {

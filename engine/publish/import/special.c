@@ -134,6 +134,12 @@ static void read_template(struct special *s, const struct flo_tree_node *process
         first = token_of(item);
         last = token_of(last_of(single));
     }
+    for (; last != NULL && item->next->next != NULL; item = item->next) {
+        if (token_of(item->next) != NULL && sequence_of(item)[0] == 'A') {
+            last = NULL; /* several behind the text: no end of it, but a form of its own */
+            break;
+        }
+    }
     if (first != NULL) {
         set_first(s, first);
     }
@@ -275,94 +281,190 @@ void flo_special_set(struct flo_keys *keys, const struct flo_tree_node *tokenize
     set_normaliser(keys, flo_tree_member(tokenizer, "normalizer"));
 }
 
-/* ---- what a file cannot say ---- */
+/* ---- forms of their own ---- */
 
-/* The tokens that post-processors put around one text. */
-struct ends {
-    const char *front, *back; /* NULL: none */
-    unsigned front_count, back_count, template_count;
+#define FORM_ITEMS_MAX 16 /* as the engine reads them (vocab.h) */
+enum { FIRST = -1, SECOND = -2 };
+
+/* How tokens stand around one text, or two. */
+struct form {
+    uint8_t items[4 * FORM_ITEMS_MAX], types[4 * FORM_ITEMS_MAX];
+    uint32_t count;
+    bool is_whole; /* no item was left out */
 };
 
-static void read_ends(struct ends *ends, const struct flo_tree_node *processor)
+static void add_item(struct form *form, int64_t item, int64_t type)
 {
-    const struct flo_tree_node *type = flo_tree_member(processor, "type");
-    const struct flo_tree_node *item = flo_tree_first(flo_tree_member(processor, "single"));
-    bool is_behind = false;
-    if (flo_tree_is(type, "RobertaProcessing") || flo_tree_is(type, "BertProcessing")) {
-        ends->front = text_of(flo_tree_first(flo_tree_member(processor, "cls")));
-        ends->back = text_of(flo_tree_first(flo_tree_member(processor, "sep")));
-        ends->front_count = ends->back_count = 1;
-        ends->template_count++;
-    }
-    ends->template_count += flo_tree_is(type, "TemplateProcessing") ? 1 : 0;
-    for (; item != NULL; item = item->next) {
-        const char *token = token_of(item);
-        if (token == NULL) {
-            is_behind = true;
-        } else if (is_behind) {
-            ends->back = token;
-            ends->back_count++;
-        } else {
-            ends->front = token;
-            ends->front_count++;
-        }
+    form->is_whole = form->is_whole && form->count < FORM_ITEMS_MAX;
+    if (form->is_whole) {
+        flo_put_u32(form->items + 4 * form->count, (uint32_t)item);
+        flo_put_u32(form->types + 4 * form->count++, (uint32_t)type);
     }
 }
 
-/* Returns the token that the keys add, or NULL. */
-static const char *added_token(const struct flo_keys *keys, const struct flo_import_pieces *pieces,
-                               const char *flag, const char *id_key, const char *id_otherwise)
+/* Appends an item of a template: a text, or a token, which stands for a list of
+ * ids. */
+static void add_part(struct form *form, const struct special *s,
+                     const struct flo_tree_node *processor, const struct flo_tree_node *item)
+{
+    const struct flo_tree_node *token = flo_tree_member(item, "SpecialToken");
+    const struct flo_tree_node *text = flo_tree_member(item, "Sequence");
+    const struct flo_tree_node *part = token != NULL ? token : text;
+    const char *name = text_of(flo_tree_member(part, "id"));
+    const struct flo_tree_node *segment = flo_tree_member(part, "type_id");
+    int64_t type = 0, id;
+    form->is_whole =
+        form->is_whole && name != NULL && (segment == NULL || flo_tree_whole(segment, 0, 1, &type));
+    if (text != NULL && name != NULL) {
+        form->is_whole = form->is_whole && (strcmp(name, "A") == 0 || strcmp(name, "B") == 0);
+        add_item(form, name[0] == 'A' ? FIRST : SECOND, type);
+    }
+    if (token == NULL || name == NULL) {
+        return;
+    }
+    const struct flo_tree_node *ids =
+        flo_tree_member(flo_tree_member(processor, "special_tokens"), name);
+    ids = flo_tree_first(flo_tree_member(ids, "ids"));
+    if (ids == NULL) { /* another program's file */
+        id = id_of(s, name);
+        form->is_whole = form->is_whole && id >= 0;
+        add_item(form, id, type);
+    }
+    for (; ids != NULL; ids = ids->next) {
+        form->is_whole = form->is_whole && flo_tree_whole(ids, 0, INT32_MAX, &id);
+        add_item(form, form->is_whole ? id : 0, type);
+    }
+}
+
+/* Reads the form that a post-processor gives `texts` texts. */
+static struct form form_of(const struct special *s, const struct flo_tree_node *processor,
+                           int texts)
+{
+    struct form form = {.is_whole = true};
+    const struct flo_tree_node *item =
+        flo_tree_first(flo_tree_member(processor, texts == 1 ? "single" : "pair"));
+    bool is_roberta = flo_tree_is(flo_tree_member(processor, "type"), "RobertaProcessing");
+    if (flo_tree_is(flo_tree_member(processor, "type"), "TemplateProcessing")) {
+        for (; item != NULL; item = item->next) {
+            add_part(&form, s, processor, item);
+        }
+        return form;
+    }
+    const struct flo_tree_node *sep = flo_tree_first(flo_tree_member(processor, "sep"));
+    const struct flo_tree_node *cls = flo_tree_first(flo_tree_member(processor, "cls"));
+    int64_t first = 0, last = 0;
+    form.is_whole = cls != NULL && sep != NULL && flo_tree_whole(cls->next, 0, INT32_MAX, &first) &&
+                    flo_tree_whole(sep->next, 0, INT32_MAX, &last);
+    add_item(&form, first, 0);
+    for (int i = 0; i < texts; i++) {
+        if (i == 1 && is_roberta) {
+            add_item(&form, last, 0);
+        }
+        add_item(&form, FIRST - i, i == 1 && !is_roberta);
+        add_item(&form, last, i == 1 && !is_roberta);
+    }
+    return form;
+}
+
+/* Appends the token that the keys add, if they do. */
+static void add_usual(struct form *form, const struct flo_keys *keys, const char *flag,
+                      const char *id_key, const char *id_otherwise, bool type)
 {
     const struct flo_gguf_edit *adds = flo_keys_find(keys, flag);
     const struct flo_gguf_edit *id = flo_keys_find(keys, id_key);
     id = id == NULL && id_otherwise != NULL ? flo_keys_find(keys, id_otherwise) : id;
-    return adds != NULL && adds->is_set && id != NULL ? pieces->items[id->u32].text : NULL;
+    if (adds != NULL && adds->is_set && id != NULL) {
+        add_item(form, id->u32, type);
+    }
 }
 
-static int check_end(const char *wanted, unsigned count, const char *is, const char *flag,
-                     struct flo_err *err)
+/* Returns the form that the engine has by the keys alone. */
+static struct form usual_form(const struct flo_keys *keys, int texts, bool has_segments)
 {
-    if (count > 1 || (wanted != is && !is_same(wanted, is))) {
+    static const char end[] = "tokenizer.ggml.eos_token_id";
+    static const char separator[] = "tokenizer.ggml.seperator_token_id";
+    struct form form = {.is_whole = true};
+    add_usual(&form, keys, "tokenizer.ggml.add_bos_token", "tokenizer.ggml.bos_token_id", NULL, 0);
+    add_item(&form, FIRST, 0);
+    add_usual(&form, keys, "tokenizer.ggml.add_eos_token", end, separator, 0);
+    if (texts == 2) {
+        add_usual(&form, keys, "tokenizer.ggml.add_sep_token", separator, NULL, 0);
+        add_item(&form, SECOND, has_segments);
+        add_usual(&form, keys, "tokenizer.ggml.add_eos_token", end, separator, has_segments);
+    }
+    return form;
+}
+
+static bool is_same_form(const struct form *a, const struct form *b, bool has_segments)
+{
+    size_t bytes = (size_t)4 * a->count;
+    return a->count == b->count && memcmp(a->items, b->items, bytes) == 0 &&
+           (!has_segments || memcmp(a->types, b->types, bytes) == 0);
+}
+
+/* Sets the form of one text or two, where the keys do not say it. */
+static int set_form(struct flo_keys *keys, const struct special *s,
+                    const struct flo_tree_node *processor, int texts, bool has_segments,
+                    struct flo_err *err)
+{
+    const struct form form = form_of(s, processor, texts);
+    const struct form usual = usual_form(keys, texts, has_segments);
+    size_t bytes = (size_t)4 * form.count;
+    if (!form.is_whole) {
         return flo_folder_fail(err,
-                               "tokenizer.json: post_processor has %.64s (%u tokens) where "
-                               "tokenizer_config.json has %.64s (%s)",
-                               wanted != NULL ? wanted : "none", count, is != NULL ? is : "none",
-                               flag);
+                               "tokenizer.json: post_processor's form of %d text%s has more than "
+                               "%d items, or a token without its ids",
+                               texts, texts == 1 ? "" : "s", FORM_ITEMS_MAX);
+    }
+    if (!is_same_form(&form, &usual, has_segments && texts == 2)) {
+        flo_keys_array(keys, texts == 1 ? "flotilla.tokenizer.single" : "flotilla.tokenizer.pair",
+                       FLO_GGUF_I32, form.count, form.items, bytes);
+        if (has_segments && texts == 2) {
+            flo_keys_array(keys, "flotilla.tokenizer.pair_types", FLO_GGUF_I32, form.count,
+                           form.types, bytes);
+        }
     }
     return 0;
 }
 
-int flo_special_check(const struct flo_keys *keys, const struct flo_tree_node *tokenizer,
-                      const struct flo_tree_node *settings, const struct flo_import_pieces *pieces,
-                      struct flo_err *err)
+/* Returns the only post-processor that adds tokens; NULL: none does. */
+static int find_template(const struct flo_tree_node *tokenizer, const struct flo_tree_node **out,
+                         struct flo_err *err)
 {
-    const struct flo_tree_node *processor = flo_tree_member(tokenizer, "post_processor");
-    const struct flo_tree_node *list = flo_tree_member(processor, "processors");
-    struct ends ends = {0};
-    if (list == NULL) {
-        read_ends(&ends, processor);
+    const struct flo_tree_node *node = flo_tree_member(tokenizer, "post_processor");
+    const struct flo_tree_node *list = flo_tree_member(node, "processors");
+    unsigned count = 0;
+    *out = NULL;
+    for (node = list != NULL ? flo_tree_first(list) : node; node != NULL;
+         node = list != NULL ? node->next : NULL) {
+        const struct flo_tree_node *type = flo_tree_member(node, "type");
+        if (type != NULL && !flo_tree_is(type, "ByteLevel")) {
+            *out = node;
+            count++;
+        }
     }
-    for (list = flo_tree_first(list); list != NULL; list = list->next) {
-        read_ends(&ends, list);
-    }
-    if (makes_template(settings) || ends.template_count == 0) {
+    return count > 1
+               ? flo_folder_fail(err, "tokenizer.json: post_processor has %u templates", count)
+               : 0;
+}
+
+int flo_special_forms(struct flo_keys *keys, const struct flo_tree_node *tokenizer,
+                      const struct flo_tree_node *settings, bool has_segments, struct flo_err *err)
+{
+    const struct special special = {.added = flo_tree_member(tokenizer, "added_tokens")};
+    const struct flo_tree_node *processor;
+    const char *class = text_of(flo_tree_member(settings, "tokenizer_class"));
+    FLO_TRY(find_template(tokenizer, &processor, err));
+    if (makes_template(settings) || processor == NULL) {
         return 0;
     }
-    if (ends.template_count > 1) {
-        return flo_folder_fail(err, "tokenizer.json: post_processor has %u templates",
-                               ends.template_count);
-    }
-    FLO_TRY(check_end(ends.front, ends.front_count,
-                      added_token(keys, pieces, "tokenizer.ggml.add_bos_token",
-                                  "tokenizer.ggml.bos_token_id", NULL),
-                      "add_bos_token", err));
-    const char *class = text_of(flo_tree_member(settings, "tokenizer_class"));
-    if (class != NULL && strncmp(class, "Gemma", 5) == 0 && ends.back_count == 0) {
+    if (class != NULL && strncmp(class, "Gemma", 5) == 0 &&
+        flo_tree_says(flo_tree_member(settings, "add_eos_token"), true)) {
         return 0; /* the class adds the end that add_eos_token asks for */
     }
-    return check_end(ends.back, ends.back_count,
-                     added_token(keys, pieces, "tokenizer.ggml.add_eos_token",
-                                 "tokenizer.ggml.eos_token_id",
-                                 "tokenizer.ggml.seperator_token_id"),
-                     "add_eos_token", err);
+    FLO_TRY(set_form(keys, &special, processor, 1, has_segments, err));
+    return flo_tree_is(flo_tree_member(processor, "type"), "TemplateProcessing") &&
+                   flo_tree_member(processor, "pair") == NULL
+               ? 0
+               : set_form(keys, &special, processor, 2, has_segments, err);
 }

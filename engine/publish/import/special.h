@@ -12,11 +12,11 @@
 void flo_special_set(struct flo_keys *keys, const struct flo_tree_node *tokenizer,
                      const struct flo_tree_node *settings, const struct flo_config *config,
                      uint32_t count);
-/* Refuses a template of one text that these keys do not say: several tokens on
- * one side, or another token.  FLO_E_MODEL_FOLDER. */
-FLO_MUST_USE int flo_special_check(const struct flo_keys *keys,
-                                   const struct flo_tree_node *tokenizer,
-                                   const struct flo_tree_node *settings,
-                                   const struct flo_import_pieces *pieces, struct flo_err *err);
+/* Sets how one text and two are written, where these keys do not say it already.
+ * `has_segments`: the model has kinds of text.  FLO_E_MODEL_FOLDER: several
+ * templates, or one that is too long or malformed. */
+FLO_MUST_USE int flo_special_forms(struct flo_keys *keys, const struct flo_tree_node *tokenizer,
+                                   const struct flo_tree_node *settings, bool has_segments,
+                                   struct flo_err *err);
 
 #endif

@@ -142,6 +142,8 @@ static int add_normalizer(struct maker *m, const struct flo_tree_node *node)
         {"NFC", "nfc", 'n'},         {"NFD", "nfd", '?'},
         {"Lowercase", "lower", '?'}, {"StripAccents", "drop-marks", '?'},
         {"Precompiled", "map", 'p'}, {"ByteLevel", "bytes", '?'},
+        {"NFKC", "nfkc", '?'},       {"NFKD", "nfkd", '?'},
+        {"Nmt", "nmt", '?'},
     };
     const struct flo_tree_node *type = flo_tree_member(node, "type");
     const char *text = text_of(node, "prepend");
@@ -414,7 +416,13 @@ static int read_flags(const struct flo_tree_node *root, const char *model, bool 
         add_id(&out->right, right, id);
         add_id(&out->single, single, id);
         add_id(&out->normalized, normal, id);
-        out->is_odd = out->is_odd || left || right || single || (normal && has_normalizer);
+        bool is_word = is(model, "bert") && !says(node, "special", false);
+        if (is_word && strncmp(text->text, "##", 2) == 0) {
+            return flo_folder_fail(err, "tokenizer.json: added_tokens has \"%.64s\", a word's rest",
+                                   text->text);
+        }
+        out->is_odd =
+            out->is_odd || left || right || single || (normal && has_normalizer) || is_word;
     }
     return 0;
 }
@@ -474,10 +482,19 @@ int flo_steps_set(struct flo_keys *keys, const struct flo_tree_node *root,
                                     "Unigram");
     }
     int rv = read_flags(root, model, steps->signs.data[0] != '|', &flags, err);
+    const char *end = text_of(bpe, "end_of_word_suffix");
+    bool has_end = end != NULL && end[0] != '\0';
+    if (rv == 0 && has_end && !is(model, "gpt2")) {
+        rv = flo_folder_fail(err, "tokenizer.json: model/BPE.end_of_word_suffix is built without "
+                                  "byte_fallback only");
+    }
     *is_own = rv == 0 && (!is_usual(steps->signs.data, model) || flags.is_odd || overlaps(root) ||
-                          (!is(model, "gpt2") && says(bpe, "ignore_merges", false)));
+                          has_end || (!is(model, "gpt2") && says(bpe, "ignore_merges", false)));
     if (*is_own) {
         rv = set_steps(keys, steps, &flags, err);
+        if (has_end) {
+            flo_keys_text(keys, "flotilla.tokenizer.word_end", end);
+        }
     }
     flo_buf_deinit(&flags.left);
     flo_buf_deinit(&flags.right);

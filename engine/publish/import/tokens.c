@@ -69,7 +69,7 @@ static void add_token(const struct tokens *tokens, uint32_t id, struct flo_buf *
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {.bytes_max = 4 * FLO_PIECE_BYTES_MAX};
     const char *at = piece->text;
     const char *end = piece->text != NULL ? piece->text + piece->bytes : NULL;
-    if (tokens->is_word_piece && piece->type != FLO_PIECE_CONTROL) {
+    if (tokens->is_word_piece && piece->type != FLO_PIECE_CONTROL && !piece->is_added_only) {
         bool is_inner = piece->text != NULL && piece->bytes > 2 && memcmp(at, "##", 2) == 0;
         flo_buf_text(&text, is_inner ? "" : BLANK);
         at += is_inner ? 2 : 0;
@@ -363,22 +363,48 @@ static void mark_bytes(struct tokens *tokens)
     }
 }
 
-/* BPE over characters with bytes for the rest, without a SentencePiece model:
- * merges become scores. */
+static void set_ignored(struct tokens *tokens)
+{
+    const struct flo_tree_node *model = flo_tree_member(tokens->tokenizer.root, "model");
+    if (flo_tree_says(flo_tree_member(model, "ignore_merges"), true)) {
+        flo_keys_bool(&tokens->import->keys, "flotilla.tokenizer.ignore_merges", true);
+    }
+}
+
+/* BPE over characters with bytes for the rest, read by its merges. */
+static int set_merged(struct tokens *tokens, struct flo_err *err)
+{
+    set_ignored(tokens);
+    FLO_TRY(set_tokens(tokens, "gemma4", true, err));
+    FLO_TRY(set_steps(tokens, err));
+    return set_merges(tokens, err);
+}
+
+/* Tells whether a token may stay untaken, which scores would then build. */
+static bool has_single(const struct flo_tree_node *root)
+{
+    const struct flo_tree_node *node = flo_tree_first(flo_tree_member(root, "added_tokens"));
+    while (node != NULL && !flo_tree_says(flo_tree_member(node, "single_word"), true)) {
+        node = node->next;
+    }
+    return node != NULL;
+}
+
+/* The same, without a SentencePiece model: merges become scores, if each token
+ * has one. */
 static int set_fallback(struct tokens *tokens, struct flo_err *err)
 {
     FLO_TRY(read_pieces(tokens, err));
     mark_bytes(tokens);
-    flo_pieces_score_merges(
-        flo_tree_member(flo_tree_member(tokens->tokenizer.root, "model"), "merges"),
-        &tokens->pieces);
+    if (!flo_pieces_score_merges(
+            flo_tree_member(flo_tree_member(tokens->tokenizer.root, "model"), "merges"),
+            &tokens->pieces) ||
+        has_single(tokens->tokenizer.root)) {
+        return set_merged(tokens, err);
+    }
     flo_keys_text(&tokens->import->keys, "tokenizer.ggml.pre", "default");
     FLO_TRY(set_tokens(tokens, "llama", true, err));
-    if (flo_tree_says(
-            flo_tree_member(flo_tree_member(tokens->tokenizer.root, "model"), "ignore_merges"),
-            true)) {
-        flo_keys_bool(&tokens->import->keys, "flotilla.tokenizer.ignore_merges", true);
-    }
+    set_ignored(tokens);
     return set_steps(tokens, err);
 }
 
@@ -401,9 +427,7 @@ static int set_gemma4(struct tokens *tokens, struct flo_err *err)
             }
         }
     }
-    FLO_TRY(set_tokens(tokens, "gemma4", true, err));
-    FLO_TRY(set_steps(tokens, err));
-    return set_merges(tokens, err);
+    return set_merged(tokens, err);
 }
 
 static int set_by_kind(struct tokens *tokens, struct flo_err *err)
@@ -587,8 +611,8 @@ static int set_all(struct tokens *tokens, struct flo_err *err)
     flo_special_set(&import->keys, tokens->tokenizer.root, tokens->settings.root, &import->config,
                     tokens->pieces.count);
     FLO_TRY(set_model(tokens, err));
-    FLO_TRY(flo_special_check(&import->keys, tokens->tokenizer.root, tokens->settings.root,
-                              &tokens->pieces, err));
+    FLO_TRY(flo_special_forms(&import->keys, tokens->tokenizer.root, tokens->settings.root,
+                              flo_config_number(&import->config, "type_vocab_size", 1) > 1, err));
     set_exceptions(tokens);
     return set_template(tokens, err);
 }

@@ -54,37 +54,72 @@ int flo_vocab_load_encoder(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                                               : load_unigram(vocab, gguf, err);
 }
 
-int flo_vocab_load_pair(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
+/* Reads a form of `texts` texts, which has the first one. */
+static int load_form(const struct flo_vocab *vocab, const struct flo_gguf_kv *items, int32_t texts,
+                     struct flo_pair_form *out, struct flo_err *err)
 {
-    static const char items_key[] = "flotilla.tokenizer.pair";
-    static const char types_key[] = "flotilla.tokenizer.pair_types";
-    const struct flo_gguf_kv *items, *types;
-    uint64_t segments = vocab->kind == FLO_VOCAB_WORDPIECE ? 2 : 1;
-    FLO_TRY(flo_gguf_u64(gguf, "tokenizer.ggml.token_type_count", &segments, err));
-    FLO_TRY(flo_gguf_array(gguf, items_key, FLO_GGUF_I32, &items, err));
-    FLO_TRY(flo_gguf_array(gguf, types_key, FLO_GGUF_I32, &types, err));
-    vocab->has_segments = segments > 1;
-    if (items == NULL) {
-        return 0;
+    bool has_first = false;
+    if (items->count > FLO_PAIR_ITEMS_MAX) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " items, at most %u are allowed",
+                        items->count, FLO_PAIR_ITEMS_MAX);
     }
-    if (items->count > FLO_PAIR_ITEMS_MAX || (types != NULL && types->count != items->count)) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "%s has %" PRIu64 " items and %s %" PRIu64
-                        ", at most %u of each are allowed",
-                        items_key, items->count, types_key, types != NULL ? types->count : 0,
-                        FLO_PAIR_ITEMS_MAX);
-    }
-    vocab->pair.count = (size_t)items->count;
     for (uint64_t i = 0; i < items->count; i++) {
         int32_t item = (int32_t)flo_get_u32(items->data + 4 * i);
-        uint32_t segment = types != NULL ? flo_get_u32(types->data + 4 * i) : 0;
-        if (item < FLO_PAIR_SECOND || item >= vocab->facts.count || segment > 1) {
-            return flo_fail(err, FLO_E_GGUF_VOCAB,
-                            "item %" PRIu64 " of %s is %" PRId32 " in segment %" PRIu32, i,
-                            items_key, item, segment);
+        if (item < -texts || item >= vocab->facts.count) {
+            return flo_fail(err, FLO_E_GGUF_VOCAB, "item %" PRIu64 " is %" PRId32, i, item);
         }
-        vocab->pair.items[i] = item;
-        vocab->pair.segments[i] = (uint8_t)segment;
+        has_first = has_first || item == FLO_PAIR_FIRST;
+        out->items[i] = item;
+    }
+    out->count = (size_t)items->count;
+    return has_first || items->count == 0
+               ? 0
+               : flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " items without the text",
+                          items->count);
+}
+
+/* Sets the segments of a pair, which the engine finds by the first separator.  A
+ * pair of other segments is refused where one comes: texts alone are fine. */
+static int set_segments(struct flo_vocab *vocab, const struct flo_gguf_kv *types,
+                        struct flo_err *err)
+{
+    struct flo_pair_form *pair = &vocab->pair;
+    uint8_t segment = 0;
+    if (types != NULL && types->count != pair->count) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " segments of %zu items", types->count,
+                        pair->count);
+    }
+    for (size_t i = 0; i < pair->count; i++) {
+        uint32_t type = types != NULL ? flo_get_u32(types->data + 4 * i) : segment;
+        if (type > 1) {
+            return flo_fail(err, FLO_E_GGUF_VOCAB, "item %zu is in segment %" PRIu32, i, type);
+        }
+        pair->is_odd = pair->is_odd || (vocab->has_segments && type != segment);
+        pair->segments[i] = segment;
+        segment = vocab->has_segments && pair->items[i] == vocab->facts.separator ? 1 : segment;
     }
     return 0;
+}
+
+int flo_vocab_load_pair(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
+{
+    static const char *const keys[] = {"flotilla.tokenizer.single", "flotilla.tokenizer.pair",
+                                       "flotilla.tokenizer.pair_types"};
+    const struct flo_gguf_kv *lists[FLO_COUNT(keys)];
+    uint64_t segments = vocab->kind == FLO_VOCAB_WORDPIECE ? 2 : 1;
+    FLO_TRY(flo_gguf_u64(gguf, "tokenizer.ggml.token_type_count", &segments, err));
+    vocab->has_segments = segments > 1;
+    for (size_t i = 0; i < FLO_COUNT(keys); i++) {
+        FLO_TRY(flo_gguf_array(gguf, keys[i], FLO_GGUF_I32, &lists[i], err));
+    }
+    for (int32_t i = 0; i < 2; i++) {
+        int rv = lists[i] != NULL ? load_form(vocab, lists[i], i + 1,
+                                              i == 0 ? &vocab->single : &vocab->pair, err)
+                                  : 0;
+        if (rv < 0) {
+            return flo_wrap(err, rv, "%s", keys[i]);
+        }
+    }
+    int rv = set_segments(vocab, lists[1] != NULL ? lists[2] : NULL, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", keys[2]) : 0;
 }

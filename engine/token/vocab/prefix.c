@@ -28,8 +28,11 @@ int flo_prefix_open(struct flo_prefix *prefix, const struct flo_vocab *vocab, st
     }
     for (uint32_t id = 0; id < count; id++) {
         const struct flo_vocab_token *token = &vocab->tokens[id];
-        if (token->bytes == 0 ||
-            (token->type != FLO_TOKEN_NORMAL && token->type != FLO_TOKEN_USER)) {
+        /* WordPiece writes an added token that is no piece without its mark */
+        bool is_piece = token->type == FLO_TOKEN_NORMAL ||
+                        (token->type == FLO_TOKEN_USER &&
+                         (vocab->kind != FLO_VOCAB_WORDPIECE || flo_added_skip(vocab, token) > 0));
+        if (token->bytes == 0 || !is_piece) {
             continue;
         }
         if (token->bytes > FLO_PREFIX_BYTES_MAX) {

@@ -50,7 +50,7 @@ struct flo_index {
     uint32_t mask;
 };
 
-/* How special tokens stand around the texts of a pair: ids, or which text. */
+/* How special tokens stand around one text, or two: ids, or which text. */
 #define FLO_PAIR_ITEMS_MAX 16u
 #define FLO_PAIR_FIRST (-1)
 #define FLO_PAIR_SECOND (-2)
@@ -59,6 +59,7 @@ struct flo_pair_form {
     int32_t items[FLO_PAIR_ITEMS_MAX];
     uint8_t segments[FLO_PAIR_ITEMS_MAX];
     size_t count; /* 0: the file has no form of its own */
+    bool is_odd;  /* segments are not 0 up to the first separator and 1 behind it */
 };
 
 #define FLO_RANK_NONE UINT32_MAX
@@ -91,7 +92,7 @@ struct flo_vocab {
     bool merges_blanks;           /* Unigram: several blanks count as one */
     double unknown_score;         /* Unigram: score of an unknown character */
     bool composes;                /* texts get normalization form C first */
-    struct flo_pair_form pair;
+    struct flo_pair_form pair, single;
     bool has_segments;          /* the second text of a pair is in a segment of its own */
     bool adds_space;            /* SPM puts a blank before a text that follows a special token */
     bool strips;                /* one of the tokens strips the blanks around it */
@@ -110,6 +111,15 @@ struct flo_vocab {
 static inline bool flo_token_is(const struct flo_vocab_token *token, const char *text, size_t bytes)
 {
     return token->bytes == bytes && memcmp(token->text, text, bytes) == 0;
+}
+/* Returns how many bytes of an added token stand before its text: WordPiece's
+ * mark of a word, if the token is a piece as well. */
+static inline size_t flo_added_skip(const struct flo_vocab *vocab,
+                                    const struct flo_vocab_token *token)
+{
+    bool is_word = vocab->kind == FLO_VOCAB_WORDPIECE && token->type == FLO_TOKEN_USER &&
+                   token->bytes > 3 && memcmp(token->text, "\xe2\x96\x81", 3) == 0;
+    return is_word ? 3 : 0;
 }
 /* Returns the byte of a token spelled like "<0x0A>"; -1 for any other
  * spelling. */
@@ -140,9 +150,13 @@ FLO_MUST_USE int flo_vocab_load_merges(struct flo_vocab *vocab, const struct flo
 FLO_MUST_USE int flo_vocab_load_encoder(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                                         struct flo_err *err);
 
-/* Reads how pairs are written (vocab/encoders.c). */
+/* Reads how texts and pairs are written (vocab/encoders.c). */
 FLO_MUST_USE int flo_vocab_load_pair(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                                      struct flo_err *err);
+
+/* Returns how one text is written, or two: the file's own form, or the usual one of its
+ * special tokens (token/pair.c). */
+struct flo_pair_form flo_vocab_form(const struct flo_vocab *vocab, bool has_second);
 
 /* Convert a byte to its printable character in byte-level BPE, and back.  The
  * second returns -1 if the code stands for no byte. */

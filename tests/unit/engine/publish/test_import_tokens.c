@@ -300,8 +300,12 @@ static void steps_of_a_tokenizer_are_written_or_refused_by_name(void **state)
          "\"strip_accents\":false},\"pre_tokenizer\":{\"type\":\"WhitespaceSplit\"}}",
          "clean(,) lower(,) added(,) split(\\s,removed)"},
         {"gpt2", ADDED_TOKEN(",\"lstrip\":true"), "added(,) split("},
+        {"gpt2",
+         NORMALIZER("{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Nmt\"},"
+                    "{\"type\":\"NFKC\"}]}"),
+         "nmt(,) nfkc(,) added(,)"},
         /* what is not built, or contradicts itself */
-        {"gpt2", NORMALIZER("{\"type\":\"NFKC\"}"), "refused: tokenizer.json: \"normalizer/NFKC\""},
+        {"gpt2", NORMALIZER("{\"type\":\"NFKQ\"}"), "refused: tokenizer.json: \"normalizer/NFKQ\""},
         {"gpt2", NORMALIZER("{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"\"}"),
          "refused: tokenizer.json: normalizer/Precompiled"},
         {"gpt2", NORMALIZER("{\"type\":\"Strip\",\"strip_left\":1}"),

@@ -389,16 +389,31 @@ static void a_pair_has_the_special_tokens_of_its_model(void **state)
 
 static void a_file_may_bring_the_form_of_pairs(void **state)
 {
-    static const uint32_t items[] = {4, (uint32_t)-2, 3, (uint32_t)-1}, types[] = {1, 1, 0, 0};
+    static const uint32_t items[] = {4, (uint32_t)-1, 3, (uint32_t)-2}, types[] = {0, 0, 0, 1};
     static const uint32_t strange[] = {(uint32_t)-3}, beyond[] = {18}, third[] = {2, 0, 0, 0};
+    static const uint32_t odd[] = {0, 0, 1, 1}, none[] = {4};
+    const struct flo_text_pair pair = {"the", "re", 3, 2};
+    struct flo_tokens tokens = {0};
+    struct flo_buf segments = {.bytes_max = 4096};
     struct made m = {0};
     (void)state;
     add_bert(&m);
     add_list(&m, "flotilla.tokenizer.pair", FLO_GGUF_I32, items, 4);
     add_list(&m, "flotilla.tokenizer.pair_types", FLO_GGUF_I32, types, 4);
     assert_int_equal(finish(&m, NULL), 0);
-    expect_pair(&m, "the", "re", "4' 7' 3 5");
+    expect_pair(&m, "the", "re", "4 5 3 7'");
     drop(&m);
+    /* other segments than the engine's are refused where a pair comes */
+    add_bert(&m);
+    add_list(&m, "flotilla.tokenizer.pair", FLO_GGUF_I32, items, 4);
+    add_list(&m, "flotilla.tokenizer.pair_types", FLO_GGUF_I32, odd, 4);
+    assert_int_equal(finish(&m, NULL), 0);
+    expect(&m, "the", FLO_TEXT_ENDS, "2 5 3");
+    assert_int_equal(flo_tokenize_pair(m.vocab, &pair, &tokens, &segments, NULL), FLO_E_NOT_BUILT);
+    drop(&m);
+    add_bert(&m);
+    add_list(&m, "flotilla.tokenizer.pair", FLO_GGUF_I32, none, 1);
+    refuse(&m, FLO_E_GGUF_VOCAB);
     add_bert(&m);
     add_list(&m, "flotilla.tokenizer.pair", FLO_GGUF_I32, strange, 1);
     refuse(&m, FLO_E_GGUF_VOCAB);
@@ -412,6 +427,26 @@ static void a_file_may_bring_the_form_of_pairs(void **state)
     add_bert(&m);
     add_list(&m, "flotilla.tokenizer.pair", FLO_GGUF_I32, items, 4);
     add_list(&m, "flotilla.tokenizer.pair_types", FLO_GGUF_I32, types, 3);
+    refuse(&m, FLO_E_GGUF_VOCAB);
+}
+
+static void a_file_may_bring_several_tokens_around_a_text(void **state)
+{
+    static const uint32_t items[] = {2, 4, (uint32_t)-1, 3, 3, 4}, second[] = {(uint32_t)-2};
+    struct made m = {0};
+    (void)state;
+    add_bert(&m);
+    add_list(&m, "flotilla.tokenizer.single", FLO_GGUF_I32, items, 6);
+    assert_int_equal(finish(&m, NULL), 0);
+    expect(&m, "the", FLO_TEXT_ENDS, "2 4 5 3 3 4");
+    expect(&m, "the", FLO_TEXT_BEGIN, "2 4 5");
+    expect(&m, "", FLO_TEXT_END, "3 3 4");
+    expect(&m, "the", 0, "5");
+    expect_pair(&m, "the", NULL, "2 4 5 3 3 4");
+    expect_pair(&m, "the", "re", "2 5 3 7' 3'");
+    drop(&m);
+    add_bert(&m);
+    add_list(&m, "flotilla.tokenizer.single", FLO_GGUF_I32, second, 1);
     refuse(&m, FLO_E_GGUF_VOCAB);
 }
 
@@ -660,7 +695,7 @@ static void a_step_that_is_none_is_refused(void **state)
         const char *step[3];
         int rv;
     } cases[] = {
-        {{"nfkc", "", ""}, FLO_E_NOT_BUILT},
+        {{"nfkq", "", ""}, FLO_E_NOT_BUILT},
         {{"nfc", "x", ""}, FLO_E_GGUF_VOCAB},
         {{"strip", "", "middle"}, FLO_E_GGUF_VOCAB},
         {{"prefix", "a", "last"}, FLO_E_GGUF_VOCAB},
@@ -702,6 +737,35 @@ static void a_step_that_grows_a_text_without_bound_is_an_error(void **state)
 }
 
 /* ---- normalization form C ---- */
+
+static void forms_for_compatibility_replace_signs_too(void **state)
+{
+    static const struct {
+        const char *text, *composed, *apart;
+    } cases[] = {
+        {"abc", "abc", "abc"},
+        {"\xc2\xbd",
+         "1\xe2\x81\x84"
+         "2",
+         "1\xe2\x81\x84"
+         "2"},
+        {"\xef\xbc\xa1\xcc\x8a", "\xc3\x85", "A\xcc\x8a"}, /* a wide A and its ring */
+        {"\xef\xbd\xb6\xef\xbe\x9e", "\xe3\x82\xac", "\xe3\x82\xab\xe3\x82\x99"},
+        {"\xf0\x9d\x9f\xbf", "9", "9"},                   /* the end of a run */
+        {"\xe3\x8b\xbf", "\xe3\x8b\xbf", "\xe3\x8b\xbf"}, /* later than the library */
+        {"\xc3\xa9\xc2\xa0", "\xc3\xa9 ", "e\xcc\x81 "},
+    };
+    (void)state;
+    for (size_t i = 0; i < 2 * FLO_COUNT(cases); i++) {
+        struct flo_buf out = {.bytes_max = 64};
+        const char *text = cases[i / 2].text;
+        flo_text_normalize(&out, text, strlen(text),
+                           FLO_FORM_COMPATIBLE | (i % 2 != 0 ? FLO_FORM_APART : 0));
+        flo_buf_add(&out, "", 1);
+        assert_string_equal(out.data, i % 2 != 0 ? cases[i / 2].apart : cases[i / 2].composed);
+        flo_buf_deinit(&out);
+    }
+}
 
 static void texts_are_composed_as_unicode_says(void **state)
 {
@@ -755,6 +819,7 @@ int main(void)
         cmocka_unit_test(scores_that_are_no_numbers_end_no_text),
         cmocka_unit_test(a_pair_has_the_special_tokens_of_its_model),
         cmocka_unit_test(a_file_may_bring_the_form_of_pairs),
+        cmocka_unit_test(a_file_may_bring_several_tokens_around_a_text),
         cmocka_unit_test(a_split_of_the_file_goes_before_its_name),
         cmocka_unit_test(a_text_is_composed_if_the_file_says_so),
         cmocka_unit_test(blanks_beside_a_token_are_stripped_if_the_file_says_so),
@@ -765,6 +830,7 @@ int main(void)
         cmocka_unit_test(a_step_that_is_none_is_refused),
         cmocka_unit_test(a_step_that_grows_a_text_without_bound_is_an_error),
         cmocka_unit_test(texts_are_composed_as_unicode_says),
+        cmocka_unit_test(forms_for_compatibility_replace_signs_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
