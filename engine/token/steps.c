@@ -68,29 +68,9 @@ static void put_code(struct flow *flow, uint32_t code)
 
 /* ---- steps that change a word's text ---- */
 
-static void compose(struct flow *flow, const struct step *step, const struct word *word)
+static void put_form(struct flow *flow, const struct step *step, const struct word *word)
 {
-    (void)step;
-    flo_text_compose(&flow->next_text, text_of(flow, word), word->bytes);
-}
-
-static void decompose(struct flow *flow, const struct step *step, const struct word *word)
-{
-    (void)step;
-    flo_text_normalize(&flow->next_text, text_of(flow, word), word->bytes, FLO_FORM_APART);
-}
-
-static void compose_more(struct flow *flow, const struct step *step, const struct word *word)
-{
-    (void)step;
-    flo_text_normalize(&flow->next_text, text_of(flow, word), word->bytes, FLO_FORM_COMPATIBLE);
-}
-
-static void decompose_more(struct flow *flow, const struct step *step, const struct word *word)
-{
-    (void)step;
-    flo_text_normalize(&flow->next_text, text_of(flow, word), word->bytes,
-                       FLO_FORM_COMPATIBLE | FLO_FORM_APART);
+    flo_text_normalize(&flow->next_text, text_of(flow, word), word->bytes, step->option);
 }
 
 /* Changes each character by a function of its own. */
@@ -379,7 +359,8 @@ static bool do_steps(struct flow *flow, size_t count)
     bool is_fine = !flow->text.failed && !flow->words.failed;
     for (size_t i = 0; is_fine && i < count; i++) {
         const struct step *step = &flow->vocab->steps->items[i];
-        is_fine = (step->run == compose && flow->source->is_exact) || do_step(flow, step);
+        bool is_composed = step->run == put_form && step->option == FLO_FORM_C;
+        is_fine = (is_composed && flow->source->is_exact) || do_step(flow, step);
     }
     return is_fine;
 }
@@ -479,10 +460,13 @@ static const struct {
     void (*run)(struct flow *flow, const struct step *step, const struct word *word);
     void (*change)(struct flow *flow, uint32_t code);
     enum part first, second;
+    unsigned form;
 } kinds[] = {
-#define FLO_STEP(name, run, change, first, second) {name, run, change, first, second},
+#define FLO_STEP(name, run, change, first, second) {name, run, change, first, second, 0},
+#define FLO_STEP_FORM(name, form) {name, put_form, NULL, NOTHING, NOTHING, form},
 #include "engine/token/steps.def"
 #undef FLO_STEP
+#undef FLO_STEP_FORM
 };
 
 static bool read_part(struct step *step, enum part part, struct flo_gguf_text text)
@@ -523,6 +507,9 @@ static int load_step(struct step *step, const struct flo_gguf_text texts[3], str
                           .with = texts[2].data,
                           .with_bytes = texts[2].bytes,
                           .cuts = kinds[kind].run == split || kinds[kind].run == take_added};
+    if (step->run == put_form) {
+        step->option = kinds[kind].form;
+    }
     bool is_text = kinds[kind].first == TEXT;
     if (!read_part(step, kinds[kind].first, texts[1]) ||
         !read_part(step, kinds[kind].second, texts[2]) || (is_text && texts[1].bytes == 0)) {

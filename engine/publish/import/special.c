@@ -89,37 +89,26 @@ static const char *sequence_of(const struct flo_tree_node *item)
     return text != NULL ? text : "";
 }
 
-/* Reads the template of two texts, without the tokens at its ends. */
-static void read_pair(struct special *s, const struct flo_tree_node *pair, const char *first,
-                      const char *last)
+static bool is_end(const struct special *s, const char *text)
+{
+    return is_same(text, s->texts[SEP]) || is_same(text, s->texts[EOS]);
+}
+
+/* Reads the template of two texts: what stands between them. */
+static void read_pair(struct special *s, const struct flo_tree_node *pair, const char *last)
 {
     const struct flo_tree_node *item = flo_tree_first(pair);
-    const struct flo_tree_node *end = last_of(pair);
-    if (item == NULL) {
+    const char *one, *two;
+    while (item != NULL && strcmp(sequence_of(item), "A") != 0) {
+        item = item->next;
+    }
+    item = item != NULL ? item->next : NULL;
+    one = token_of(item);
+    two = one != NULL ? token_of(item->next) : NULL;
+    if (one == NULL) {
         return;
     }
-    bool ends_last = last != NULL && is_same(token_of(end), last);
-    item = first != NULL && is_same(token_of(item), first) ? item->next : item;
-    const struct flo_tree_node *middle[3] = {NULL, NULL, NULL};
-    const struct flo_tree_node *before = NULL;
-    uint32_t count = 0;
-    if (item == NULL || strcmp(sequence_of(item), "A") != 0) {
-        return;
-    }
-    for (item = item->next; item != NULL && !(ends_last && item == end); item = item->next) {
-        before = item;
-        if (count < 3) {
-            middle[count] = item;
-        }
-        count++;
-    }
-    if (before == NULL || strcmp(sequence_of(before), "B") != 0 || count < 2) {
-        return;
-    }
-    const char *one = token_of(middle[0]), *two = count == 3 ? token_of(middle[1]) : NULL;
-    bool is_one = one != NULL && (is_same(one, s->texts[SEP]) || is_same(one, s->texts[EOS]));
-    bool is_two = two != NULL && (is_same(two, s->texts[SEP]) || is_same(two, s->texts[EOS]));
-    s->adds[SEP] = (is_one && last == NULL) || is_two ? YES : NO;
+    s->adds[SEP] = (last == NULL && is_end(s, one)) || is_end(s, two) ? YES : NO;
     if (s->adds[SEP] == YES && s->texts[SEP] == NULL && s->has_settings) {
         s->texts[SEP] = s->texts[EOS];
     }
@@ -146,7 +135,7 @@ static void read_template(struct special *s, const struct flo_tree_node *process
     if (last != NULL) {
         set_last(s, last);
     }
-    read_pair(s, flo_tree_member(processor, "pair"), first, last);
+    read_pair(s, flo_tree_member(processor, "pair"), last);
 }
 
 static void read_processor(struct special *s, const struct flo_tree_node *processor)

@@ -51,36 +51,35 @@ static bool is_plain(const struct flo_tree_node *node)
 static int read_targets(const struct flo_tree_node *list, struct flo_peft_config *out,
                         struct flo_err *err)
 {
-    const struct flo_tree_node *node =
-        list != NULL && list->kind == FLO_TREE_ARRAY ? list->first : NULL;
-    size_t at = 0;
-    for (; node != NULL; node = node->next) {
-        if (node->kind != FLO_TREE_STRING || node->bytes + 2 > sizeof(out->targets) - at) {
-            return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                            "\"target_modules\" has more than %d bytes, or is no list of texts",
-                            FLO_PEFT_TARGETS_BYTES);
-        }
-        at += (size_t)snprintf(out->targets + at, sizeof(out->targets) - at, "%s\n", node->text);
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
+    if (list == NULL || list->kind != FLO_TREE_ARRAY) {
+        return 0;
     }
-    return 0;
+    flo_tree_print(list, &text);
+    return !text.failed && snprintf(out->targets, sizeof(out->targets), "%.*s", (int)text.bytes,
+                                    text.data) < (int)sizeof(out->targets)
+               ? 0
+               : flo_fail(err, FLO_E_MODEL_ADAPTER, "\"target_modules\" has more than %d bytes",
+                          FLO_PEFT_TARGETS_BYTES);
 }
 
 int flo_peft_tensor_named(const struct flo_peft_config *config, const char *name,
                           struct flo_err *err)
 {
     const char *end = strstr(name, ".lora_");
-    size_t bytes = end != NULL ? (size_t)(end - name) : strlen(name);
-    for (const char *at = config->targets; *at != '\0'; at += strcspn(at, "\n") + 1) {
-        size_t most = strcspn(at, "\n");
-        if (most <= bytes && memcmp(name + bytes - most, at, most) == 0 &&
-            (most == bytes || name[bytes - most - 1] == '.')) {
+    char quoted[256];
+    for (const char *at = name; config->targets[0] != '\0' && end != NULL; at++) {
+        snprintf(quoted, sizeof(quoted), "\"%.*s\"", (int)(end - at), at);
+        if (strstr(config->targets, quoted) != NULL) {
             return 0;
         }
+        at = memchr(at, '.', (size_t)(end - at));
+        if (at == NULL) {
+            return flo_fail(err, FLO_E_MODEL_ADAPTER,
+                            "'%.96s' is of no module that \"target_modules\" names", name);
+        }
     }
-    return config->targets[0] == '\0'
-               ? 0
-               : flo_fail(err, FLO_E_MODEL_ADAPTER,
-                          "'%.96s' is of no module that \"target_modules\" names", name);
+    return 0;
 }
 
 static int read_config(const struct flo_tree_node *root, struct flo_peft_config *out,

@@ -13,7 +13,7 @@
 struct flo_peft_config {
     uint32_t rank;
     float alpha; /* alpha for the GGUF file, in which alpha / rank scales the product */
-    char targets[FLO_PEFT_TARGETS_BYTES]; /* names of modules, each before a '\n'; "": any */
+    char targets[FLO_PEFT_TARGETS_BYTES]; /* list of modules as JSON; "": any */
 };
 
 /* Reads adapter_config.json; `text` is modified.  FLO_E_MODEL_ADAPTER: it is no
