@@ -1,37 +1,6 @@
 /* Pair: puts the model's special tokens around a text, or two. */
 #include "engine/token/vocab/vocab.h"
 
-static void add_item(struct flo_pair_form *form, int32_t item, uint8_t segment)
-{
-    if (item != FLO_PAIR_NONE) {
-        form->items[form->count] = item;
-        form->segments[form->count++] = segment;
-    }
-}
-
-struct flo_pair_form flo_vocab_form(const struct flo_vocab *vocab, bool has_second)
-{
-    const struct flo_vocab_facts *facts = &vocab->facts;
-    struct flo_pair_form form = has_second ? vocab->pair : vocab->single;
-    if (form.count > 0) {
-        return form;
-    }
-    uint8_t last = has_second && vocab->has_segments;
-    int32_t bos = facts->adds_bos && facts->bos >= 0 ? facts->bos : FLO_PAIR_NONE;
-    int32_t eos = facts->adds_eos && facts->eos >= 0 ? facts->eos : FLO_PAIR_NONE;
-    int32_t between =
-        facts->adds_separator && facts->separator >= 0 ? facts->separator : FLO_PAIR_NONE;
-    add_item(&form, bos, 0);
-    add_item(&form, FLO_PAIR_FIRST, 0);
-    add_item(&form, eos, 0);
-    if (has_second) {
-        add_item(&form, between, 0);
-        add_item(&form, FLO_PAIR_SECOND, last);
-        add_item(&form, eos, last);
-    }
-    return form;
-}
-
 int flo_tokenize_pair(const struct flo_vocab *vocab, const struct flo_text_pair *pair,
                       struct flo_tokens *tokens, struct flo_buf *segments, struct flo_err *err)
 {

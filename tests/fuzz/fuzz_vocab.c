@@ -36,7 +36,7 @@ static void use(const struct flo_gguf *gguf, const struct flo_vocab *vocab, cons
     const struct flo_engine_message messages[] = {{"system", "x", 1, NULL, 0},
                                                   {"user", text, bytes, NULL, 0}};
     int32_t count = flo_vocab_facts(vocab)->count;
-    if (flo_tokenize(vocab, text, bytes, 0, &tokens, NULL) == 0) {
+    if (flo_tokenize(vocab, text, bytes, FLO_TEXT_ENDS, &tokens, NULL) == 0) {
         for (size_t i = 0; i < tokens.count; i++) {
             int32_t id = tokens.ids[i];
             if (id < 0 || id >= count) {

@@ -155,7 +155,7 @@ FLO_MUST_USE int flo_vocab_load_pair(struct flo_vocab *vocab, const struct flo_g
                                      struct flo_err *err);
 
 /* Returns how one text is written, or two: the file's own form, or the usual one of its
- * special tokens (token/pair.c). */
+ * special tokens (vocab/encoders.c). */
 struct flo_pair_form flo_vocab_form(const struct flo_vocab *vocab, bool has_second);
 
 /* Convert a byte to its printable character in byte-level BPE, and back.  The

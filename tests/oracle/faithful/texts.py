@@ -1,6 +1,6 @@
 """Texts of the cases: fixed ones, and drawn ones of awkward characters."""
 FIXED = [
-    "hello world", "  two  leading", "new york is big", "I LOVE New York!", "newyorker new",
+    "hello world", "  two  leading", "new york is big", "I LOVE New York!", "workers new",
     "x <|sep|> y  <|sep|>z", "  <|sep|>  ", "a<|rs|>   b", "<|a|>b <|a|> <|a|>bc",
     "café cafe\u0301 naïve Ångström", "½ cup ① ﬁne ＡＢＣ Å ﷺ ｶﾞ Ⅷ ²", "ÄÖÜ ß STRASSE ŉ İi",
     "tab\tnew\nline\r\ncrlf\x0b\x0c", "\xa0nbsp\u2009thin\u3000ideo\u200bzero", "\ufeffmark\u2028end",
