@@ -149,8 +149,7 @@ static bool is_accepted(const struct flo_gguf *gguf, const char *key)
 {
     const struct flo_gguf_kv *list = NULL;
 
-    if (flo_gguf_array(gguf, FLO_ACCEPTED_KEY, FLO_GGUF_STRING, &list, NULL) < 0 ||
-        list == NULL) {
+    if (flo_gguf_array(gguf, FLO_ACCEPTED_KEY, FLO_GGUF_STRING, &list, NULL) < 0 || list == NULL) {
         return false;
     }
     const uint8_t *at = list->data;
