@@ -48,6 +48,19 @@ function(flotilla_program name)
     install(TARGETS ${name} DESTINATION bin)
 endfunction()
 
+# flotilla_numbers(LIBRARY NAME FOLDER HEADER): arrays of the folder's files, declared in HEADER.
+function(flotilla_numbers library name folder header)
+    file(GLOB files CONFIGURE_DEPENDS ${folder}/*)
+    set(script ${FLOTILLA_SOURCE}/cmake/embed_numbers.cmake)
+    set(source ${CMAKE_CURRENT_BINARY_DIR}/${name}.c)
+    add_custom_command(OUTPUT ${source}
+        COMMAND ${CMAKE_COMMAND} -DFOLDER=${folder} -DHEADER=${header} -DNAME=${name}
+            -DOUT=${source} -P ${script}
+        DEPENDS ${files} ${script} VERBATIM)
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS -Wno-sign-conversion)
+    target_sources(${library} PRIVATE ${source})
+endfunction()
+
 # flotilla_web(LIBRARY NAME FOLDERS... [ALSO file]): the files of a page as the table
 # NAME of the library (base/host/web.h).
 function(flotilla_web library name)

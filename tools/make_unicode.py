@@ -1,29 +1,25 @@
 #!/usr/bin/env python3
-"""Write engine/token/unicode_table.c, unicode_forms.c and unicode_compat.def: what
-tokenizers ask about characters.
+"""Write engine/token/unicode/: what tokenizers ask about characters, as numbers that the
+build makes arrays of (cmake/embed_numbers.cmake; engine/token/unicode.h).
 
-  python3 tools/make_unicode.py            # all, by clang-format-14
+  python3 tools/make_unicode.py            # all
   python3 tools/make_unicode.py --check    # the tables against this Python
 
 The tables are the general categories, canonical and compatibility
-decompositions, combining classes and lower case.  They name the Unicode version that this Python
-carries (15.1 is in Python 3.13, or in the package unicodedata2 of that
-version); the check passes over characters that only the newer one of the
+decompositions, combining classes and lower case, of Unicode 15.1.0 (which Python 3.13
+carries, or the package unicodedata2 of that version); the check passes over characters that only the newer one of the
 table and this Python knows."""
 import pathlib
 import re
-import subprocess
+import struct
 import sys
-import textwrap
 
 try:
     import unicodedata2 as unicodedata
 except ImportError:
     import unicodedata
 
-FOLDER = pathlib.Path(__file__).parent / "../engine/token"
-TABLE, FORMS = FOLDER / "unicode_table.c", FOLDER / "unicode_forms.c"
-COMPATIBLE = FOLDER / "unicode_compat.def"
+FOLDER = pathlib.Path(__file__).parent / "../engine/token/unicode"
 # Characters that came after Unicode 11, of which PyPI's tokenizers 0.23.3 makes no others.
 LATER = [(0x32ff, 0x32ff), (0xa7f2, 0xa7f4), (0xab69, 0xab69), (0x10780, 0x107bf),
          (0x1e030, 0x1e06d), (0x1f16c, 0x1f16c), (0x1fbf0, 0x1fbf9)]
@@ -106,75 +102,39 @@ def compatible():
     return runs, pool
 
 
-def lines(calls):
-    return textwrap.fill(" ".join(calls), 100, break_long_words=False) + "\n"
-
-
-def write_compatible():
-    runs, pool = compatible()
-    COMPATIBLE.write_text(
-        "/* Made by tools/make_unicode.py from Unicode %s; do not edit.\n"
-        " * ROW(first, more, bytes, value): the bytes of a text, which begins there; 0: the\n"
-        " * first character becomes this one, and those after it count on.  TEXT(byte) */\n"
-        "#ifdef ROW\n%s#endif\n#ifdef TEXT\n%s#endif\n" % (
-            unicodedata.unidata_version,
-            lines("ROW(%d,%d,%d,%d)" % (first, last - first, size, value)
-                  for first, last, size, value in runs),
-            lines("TEXT(%s)" % ",".join(str(byte) for byte in pool[at:at + 24])
-                  for at in range(0, len(pool), 24))), encoding="ascii")
-
-
-def array(name, kind, values):
-    return (f"const size_t flo_unicode_{name}_count = {len(values)};\n"
-            f"const {kind} flo_unicode_{name}[{len(values)}] = {{" +
-            ", ".join(values) + "};\n")
-
-
-def numbers(name, kind, values):
-    return array(name, kind, [f"{value:#x}" for value in values])
-
-
-def write_file(path, parts):
-    text = f"""/* Made by tools/make_unicode.py from Unicode \
-{unicodedata.unidata_version}; do not edit. */
-#include "engine/token/unicode.h"
-
-""" + "\n".join(parts)
-    path.write_bytes(subprocess.run(
-        ["clang-format-14", "--assume-filename=a.c"], input=text.encode(),
-        capture_output=True, check=True).stdout)
+def packed(form, rows):
+    return b"".join(struct.pack("<" + form, *row) for row in rows)
 
 
 def write():
     pairs, composed = decompositions()
-    write_compatible()
-    write_file(TABLE, [numbers("categories", "uint32_t", changes(category, 5))])
-    write_file(FORMS, [
-        numbers("classes", "uint32_t", changes(unicodedata.combining, 8)),
-        numbers("pairs", "uint64_t", pairs),
-        numbers("composed", "uint16_t", composed),
-        array("lower", "struct flo_unicode_run",
-              [f"{{{a:#x}, {b:#x}, {step}, {delta}}}"
-               for a, b, step, delta in lower_runs()])])
+    runs, pool = compatible()
+    for name, data in {
+            "categories.u32": packed("I", zip(changes(category, 5))),
+            "classes.u32": packed("I", zip(changes(unicodedata.combining, 8))),
+            "pairs.u64": packed("Q", zip(pairs)),
+            "composed.u16": packed("H", zip(composed)),
+            "lower.struct_flo_unicode_run": packed("IIIi", lower_runs()),
+            "compatible.struct_flo_unicode_form": packed("IIII", (
+                (first, last - first, size, value) for first, last, size, value in runs)),
+            "texts.u8": pool}.items():
+        (FOLDER / name).write_bytes(data)
 
 
-def read(text, name):
-    body = re.search(rf"flo_unicode_{name}\[\d+\] = {{(.*?)}};", text, re.S)
-    return [int(number, 16) for number in
-            re.findall("0x[0-9a-f]+", body.group(1))]
+def read(name, form):
+    return [value for value, in struct.iter_unpack(form, (FOLDER / name).read_bytes())]
 
 
 def check():
-    text = TABLE.read_text() + FORMS.read_text()
     wrong = []
-    categories, now = read(text, "categories"), CATEGORIES.index("Cn")
+    categories, now = read("categories.u32", "<I"), CATEGORIES.index("Cn")
     for code in CODES:
         while categories and categories[0] >> 5 <= code:
             now = categories.pop(0) & 31
         have, wanted = CATEGORIES[now], unicodedata.category(chr(code))
         if have != wanted and "Cn" not in (have, wanted):
             wrong.append(f"U+{code:04X} is {have}, not {wanted}")
-    known = {value >> 2 * CODE_BITS: value for value in read(text, "pairs")}
+    known = {value >> 2 * CODE_BITS: value for value in read("pairs.u64", "<Q")}
     ours, _ = decompositions()
     wrong += [f"U+{pair >> 2 * CODE_BITS:04X} decomposes otherwise"
               for pair in ours if known.get(pair >> 2 * CODE_BITS) != pair]

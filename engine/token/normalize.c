@@ -20,21 +20,6 @@
 #define FIRST_PAIR 0xc0u       /* every character below stays as it is when decomposed, too */
 #define FIRST_COMPATIBLE 0xa0u /* and in both forms for compatibility */
 
-/* Compatibility decompositions that are not the canonical ones.  `value` is where a
- * text of `bytes` begins; without bytes it is a character. */
-static const struct compatible {
-    uint32_t first, more, bytes, value;
-} compatibles[] = {
-#define ROW(first, more, bytes, value) {first, more, bytes, value},
-#include "engine/token/unicode_compat.def"
-#undef ROW
-};
-static const uint8_t compatible_texts[] = {
-#define TEXT(...) __VA_ARGS__,
-#include "engine/token/unicode_compat.def"
-#undef TEXT
-};
-
 /* ---- single characters ---- */
 
 static uint64_t find_pair(uint32_t code)
@@ -79,19 +64,20 @@ size_t flo_unicode_decompose(uint32_t code, uint32_t out[FLO_DECOMPOSED_MAX])
 }
 
 /* Returns the row of a character, or NULL. */
-static const struct compatible *find_compatible(uint32_t code)
+static const struct flo_unicode_form *find_compatible(uint32_t code)
 {
-    size_t low = 0, high = FLO_COUNT(compatibles);
+    size_t low = 0, high = flo_unicode_compatible_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compatibles[middle].first + compatibles[middle].more < code) {
+        if (flo_unicode_compatible[middle].first + flo_unicode_compatible[middle].more < code) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    return low < FLO_COUNT(compatibles) && compatibles[low].first <= code ? &compatibles[low]
-                                                                          : NULL;
+    return low < flo_unicode_compatible_count && flo_unicode_compatible[low].first <= code
+               ? &flo_unicode_compatible[low]
+               : NULL;
 }
 
 /* Returns the character that two characters are composed to; 0 if they stay
@@ -232,7 +218,7 @@ static size_t plain_bytes(const char *text, size_t bytes, uint32_t most)
 static void add_parts(struct cluster *c, uint32_t code, bool is_compatible, struct flo_buf *out)
 {
     uint32_t codes[FLO_DECOMPOSED_MAX];
-    const struct compatible *row = is_compatible ? find_compatible(code) : NULL;
+    const struct flo_unicode_form *row = is_compatible ? find_compatible(code) : NULL;
     size_t count = row == NULL ? flo_unicode_decompose(code, codes) : 0;
     if (row != NULL && row->bytes == 0) {
         codes[count++] = row->value + (code - row->first);
@@ -242,7 +228,7 @@ static void add_parts(struct cluster *c, uint32_t code, bool is_compatible, stru
     }
     for (size_t at = 0, taken; row != NULL && at < row->bytes; at += taken) {
         add_code(c,
-                 flo_utf8_next((const char *)compatible_texts + row->value + at, row->bytes - at,
+                 flo_utf8_next((const char *)flo_unicode_texts + row->value + at, row->bytes - at,
                                &taken),
                  out);
     }

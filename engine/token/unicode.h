@@ -50,8 +50,15 @@ struct flo_unicode_run {
     int32_t delta;
 };
 
-/* Tables in unicode_table.c and unicode_forms.c.  The first two have the code
- * points where a property changes, above the bits of its new value. */
+/* Runs of characters with a compatibility decomposition that is not the canonical one: the
+ * first and the `more` after it.  `value` is where a text of `bytes` begins in
+ * flo_unicode_texts; without bytes it is what the first becomes, and the others count on. */
+struct flo_unicode_form {
+    uint32_t first, more, bytes, value;
+};
+
+/* Tables of the folder unicode/, which tools/make_unicode.py writes.  The first two have
+ * the code points where a property changes, above the bits of its new value. */
 #define FLO_UNICODE_CATEGORY_BITS 5
 #define FLO_UNICODE_CLASS_BITS 8
 #define FLO_UNICODE_CODE_BITS 21
@@ -66,6 +73,9 @@ extern const size_t flo_unicode_composed_count;
 extern const uint16_t flo_unicode_composed[];
 extern const size_t flo_unicode_lower_count;
 extern const struct flo_unicode_run flo_unicode_lower[];
+extern const size_t flo_unicode_compatible_count, flo_unicode_texts_count;
+extern const struct flo_unicode_form flo_unicode_compatible[];
+extern const uint8_t flo_unicode_texts[];
 
 /* Returns the value that holds for a code point in a table of changes. */
 uint32_t flo_unicode_value(const uint32_t *changes, size_t count, unsigned bits, uint32_t code);
