@@ -88,7 +88,7 @@ FLO_MUST_USE int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err 
  * path. */
 FLO_MUST_USE int flo_gguf_open_path(const char *path, struct flo_gguf **out, struct flo_err *err);
 /* Opens a file as flo_gguf_open_fd() does.  A part of a split model opens all parts, if they
- * lie beside `path` (parts.c); without a path it is refused.
+ * lie next to `path` (parts.c); without a path it is refused.
  *
  * FLO_E_ABSENT, FLO_E_GGUF_MISSING: a part is missing, or of another model. */
 FLO_MUST_USE int flo_gguf_open_named(int fd, const char *path, struct flo_gguf **out,

@@ -103,6 +103,8 @@ static void report(const struct import *import, struct flo_buf *out)
         flo_buf_text(out, "the folder's own code (auto_map) was not run\n");
     }
     flo_explain_names(&import->folder.reading.report, "left", "left to the request: ", out);
+    flo_explain_names(&import->folder.reading.report, "passed",
+                      "weights that are not taken: ", out);
     flo_explain_names(&import->folder.reading.report, "accepted",
                       "accepted, and passed over: ", out);
     report_quantised(import, out);

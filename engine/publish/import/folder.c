@@ -1,10 +1,12 @@
 #include "engine/publish/import/folder.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/given.h"
@@ -180,31 +182,91 @@ static int open_by_index(struct flo_folder *folder, char *text, size_t bytes, st
 
 /* ---- the folder ---- */
 
+/* Files that may have weights, by the end of their names. */
+static const struct {
+    const char *ending, *what, *fix;
+} weights[] = {
+    {".bin", "a pickle can run a program when it is read", NULL},
+    {".pt", "a pickle can run a program when it is read", NULL},
+    {".pth", "a pickle can run a program when it is read", NULL},
+    {".pkl", "a pickle can run a program when it is read", NULL},
+    {".ckpt", "a pickle can run a program when it is read", NULL},
+    {".gguf", "that file is a model by itself", "name the file, not the folder"},
+    {"consolidated.safetensors", "its tensors have the names of another program (params.json)",
+     "take the files of the folder that transformers reads (model.safetensors)"},
+    {".safetensors", "nothing says that it is the model", "name it model.safetensors"},
+};
+
+/* Returns the row of a file with weights, or -1. */
+static int find_weights(const char *name)
+{
+    for (size_t i = 0; i < FLO_COUNT(weights); i++) {
+        if (flo_text_ends(name, weights[i].ending)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
 /* Says why a folder without safetensors is refused. */
 static int refuse(const struct flo_folder *folder, struct flo_err *err)
 {
-    static const char *const pickles[] = {".bin", ".pt", ".pth", ".pkl", ".ckpt"};
     char found[NAME_MAX + 1] = "";
+    int row = -1;
     DIR *dir = opendir(folder->path);
     if (dir == NULL) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", folder->path);
     }
     for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
-        for (size_t i = 0; i < FLO_COUNT(pickles); i++) {
-            if (flo_text_ends(entry->d_name, pickles[i])) {
-                snprintf(found, sizeof(found), "%s", entry->d_name);
-            }
+        int here = find_weights(entry->d_name);
+        if (here >= 0 && (row < 0 || here < row)) {
+            row = here;
+            snprintf(found, sizeof(found), "%s", entry->d_name);
         }
     }
     closedir(dir);
-    if (found[0] == '\0') {
+    if (row < 0) {
         return flo_folder_fail(err, "it has no model.safetensors and no " INDEX);
     }
-    int rv = flo_folder_fail(
-        err, "its weights are in '%.64s': a pickle can run a program when it is read", found);
-    flo_err_fix(err, "take the folder's safetensors; or load it where you trust it, and save it "
-                     "with safe_serialization=True");
-    return rv;
+    flo_folder_fail(err, "its weights are in '%.64s': %s", found, weights[row].what);
+    return flo_err_fix(err, "%s",
+                       weights[row].fix != NULL
+                           ? weights[row].fix
+                           : "take the folder's safetensors; or load it where you trust it, and "
+                             "save it with safe_serialization=True");
+}
+
+static bool is_taken(const struct flo_folder *folder, const struct stat *file)
+{
+    bool is_taken = false;
+    for (size_t i = 0; i < folder->shard_count; i++) {
+        struct stat shard;
+        is_taken = is_taken || (fstat(folder->fds[i], &shard) == 0 &&
+                                shard.st_ino == file->st_ino && shard.st_dev == file->st_dev);
+    }
+    return is_taken;
+}
+
+void flo_folder_left(const struct flo_folder *folder, struct flo_buf *report)
+{
+    struct stat file;
+    DIR *dir = opendir(folder->path);
+    const struct dirent *entry;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        bool is_original = strcmp(entry->d_name, "original") == 0;
+        char name[256];
+        if ((find_weights(entry->d_name) >= 0 || is_original) &&
+            fstatat(dirfd(dir), entry->d_name, &file, AT_SYMLINK_NOFOLLOW) == 0 &&
+            !is_taken(folder, &file)) {
+            flo_text_clean(entry->d_name, strlen(entry->d_name), name, sizeof(name));
+            flo_buf_printf(report, "passed\t.\t%s%s\t\tthe weights are those of %s\n", name,
+                           is_original ? "/" : "",
+                           folder->shard_count == 1 ? "model.safetensors" : INDEX);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
 }
 
 int flo_folder_open(struct flo_folder *folder, struct flo_err *err)

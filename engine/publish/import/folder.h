@@ -42,6 +42,8 @@ struct flo_folder {
  * FLO_E_ABSENT, FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_MEMORY */
 FLO_MUST_USE int flo_folder_open(struct flo_folder *folder, struct flo_err *err);
 void flo_folder_close(struct flo_folder *folder);
+/* Appends a line of a report (reading.h) for each file of weights that is not taken. */
+void flo_folder_left(const struct flo_folder *folder, struct flo_buf *report);
 /* Returns the tensor of this name, or NULL. */
 const struct flo_folder_tensor *flo_folder_find(const struct flo_folder *folder, const char *name);
 

@@ -93,6 +93,7 @@ static int read_folder(struct flo_import *import, const struct flo_import_option
     FLO_TRY(flo_card_set(import, err));
     set_name(import);
     FLO_TRY(flo_folder_open(&import->folder, err));
+    flo_folder_left(&import->folder, &import->reading.report);
     FLO_TRY(flo_quantised_unpack(&import->quantised, &import->folder, type_of_values(import), err));
     FLO_TRY(flo_family_keys(import, err));
     FLO_TRY(flo_import_map(import, err));

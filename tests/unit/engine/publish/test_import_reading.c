@@ -325,6 +325,52 @@ static void what_two_files_say_of_a_token_is_the_same(void **state)
     }
 }
 
+static void weights_that_are_not_taken_are_named(void **state)
+{
+    static const char *const names[] = {"other.gguf", "pytorch_model.bin",
+                                        "consolidated.safetensors"};
+    struct flo_import import = {.folder.path = folder};
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        make_text(folder, names[i], "x");
+    }
+
+    assert_int_equal(flo_folder_open(&import.folder, &err), 0);
+    flo_folder_left(&import.folder, &import.reading.report);
+    flo_folder_close(&import.folder);
+    flo_buf_add(&import.reading.report, "", 1);
+
+    assert_null(strstr(import.reading.report.data, "\tmodel.safetensors\t"));
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        char line[128];
+        snprintf(line, sizeof(line),
+                 "passed\t.\t%s\t\tthe weights are those of model.safetensors\n", names[i]);
+        assert_non_null(strstr(import.reading.report.data, line));
+    }
+    flo_reading_deinit(&import.reading);
+}
+
+static void a_folder_without_safetensors_is_told_what_it_has(void **state)
+{
+    static const char *const rows[][2] = {
+        {"m.gguf", "'m.gguf': that file is a model by itself"},
+        {"consolidated.safetensors", "'consolidated.safetensors': its tensors have the names of"},
+        {"other.safetensors", "'other.safetensors': nothing says that it is the model"},
+        {"m.bin", "'m.bin': a pickle can run a program"},
+        {"m.txt", "it has no model.safetensors and no model.safetensors.index.json"},
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct flo_folder read = {.path = folder};
+        make_empty_folder();
+        make_text(folder, rows[i][0], "x");
+        err = (struct flo_err){0};
+        assert_true(flo_folder_open(&read, &err) < 0);
+        assert_non_null(strstr(err.what, rows[i][1]));
+        remove_tree(folder);
+    }
+}
+
 int main(void)
 {
 #define FOLDER(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
@@ -340,6 +386,8 @@ int main(void)
         cmocka_unit_test(a_dot_or_slash_in_a_key_fits_no_row),
         cmocka_unit_test(what_is_below_a_whole_row_is_not_asked),
         cmocka_unit_test(other_files_have_rows_of_their_own),
+        FOLDER(weights_that_are_not_taken_are_named),
+        cmocka_unit_test(a_folder_without_safetensors_is_told_what_it_has),
         cmocka_unit_test(what_two_files_say_of_a_token_is_the_same),
         FOLDER(a_folder_with_an_unknown_key_is_refused),
         FOLDER(keys_of_a_text_model_inside_are_read_as_the_files_own),
