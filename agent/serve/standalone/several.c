@@ -5,6 +5,7 @@
 
 #include "agent/serve/model_cache/model_cache.h"
 #include "agent/serve/standalone/files.h"
+#include "agent/serve/standalone/watch.h"
 #include "base/host/digest.h"
 
 #include <event2/event.h>
@@ -22,6 +23,7 @@ struct several {
     uint32_t n_planned;
     struct flo_model_cache_model models[FLO_SERVE_MODELS_MAX];
     uint64_t budget;
+    struct flo_file_watch *watch;
     struct flo_err failure;
 };
 
@@ -222,6 +224,7 @@ static int load(void *context, unsigned index, const struct flo_memory_rung *run
                                     .threads = spec->threads};
     strcpy(model.model, spec->models[index].name);
     strcpy(model.version, "local");
+    FLO_TRY(flo_file_watch_check(s->watch, index, err));
     int rv = flo_file_open(spec->models[index].path, &model.fd, err);
     return rv < 0 ? flo_wrap(err, rv, "model %s", spec->models[index].path)
                   : flo_serve_load(s->serve, index, FLO_ROLE_CURRENT, &model, err);
@@ -283,6 +286,10 @@ static int run(struct several *s, struct event *const signals[2], struct flo_err
     }
     FLO_TRY(describe(s, err));
     FLO_TRY(open_serve(s, err));
+    FLO_TRY(flo_file_watch_open(s->base, s->serve, &s->watch, err));
+    for (uint32_t i = 0; i < s->spec->n_models; i++) {
+        FLO_TRY(flo_file_watch_add(s->watch, i, s->spec->models[i].path, err));
+    }
     FLO_TRY(plan_next(s, err));
     flo_door_tell(&s->spec->door, s->serve);
     event_base_dispatch(s->base);
@@ -311,6 +318,7 @@ int flo_several_run(const struct several_spec *spec, struct flo_err *err)
     int rv = run(s, signals, err);
     flo_serve_plan_cancel(s->planner);
     flo_model_cache_close(s->model_cache);
+    flo_file_watch_close(s->watch);
     flo_serve_close(s->serve);
     for (size_t i = 0; i < FLO_COUNT(signals); i++) {
         flo_event_drop(&signals[i]);

@@ -6,6 +6,7 @@
 #include "agent/serve/standalone/files.h"
 #include "agent/serve/standalone/loras.h"
 #include "agent/serve/standalone/several.h"
+#include "agent/serve/standalone/watch.h"
 #include "base/host/digest.h"
 #include "base/host/httpd.h"
 
@@ -67,6 +68,7 @@ struct standalone {
     int model_fd, packing_fd; /* descriptors that are open while a process packs the model */
     uint64_t packing_ms;
     struct flo_losses losses;
+    struct flo_file_watch *watch;
     struct flo_err failure;
 };
 
@@ -577,6 +579,9 @@ static void on_restart(evutil_socket_t fd, short what, void *context)
     struct standalone *s = context;
     struct flo_err err = {0};
     (void)fd, (void)what;
+    if (flo_file_watch_check(s->watch, 0, &err) < 0) {
+        return; /* the watch tells it */
+    }
     if (load(s, &err) < 0) {
         stop(s, &err);
     }
@@ -629,6 +634,8 @@ static int open_all(struct standalone *s, struct flo_err *err)
     FLO_TRY(check_draft(s, err));
     FLO_TRY(flo_loras_open(&s->source, true, &s->adapters, err));
     FLO_TRY(open_serve(s, err));
+    FLO_TRY(flo_file_watch_open(s->base, s->serve, &s->watch, err));
+    FLO_TRY(flo_file_watch_add(s->watch, 0, s->file, err));
     return load_packed(s, err);
 }
 
@@ -665,6 +672,7 @@ static int run(struct standalone *s, struct flo_err *err)
     flo_fd_cleanup(&s->packing_fd);
     flo_fd_cleanup(&s->model_fd);
     flo_packs_close(s->cache);
+    flo_file_watch_close(s->watch);
     flo_serve_close(s->serve);
     for (size_t i = 0; i < FLO_COUNT(signals); i++) {
         flo_event_drop(&signals[i]);
