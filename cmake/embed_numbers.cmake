@@ -1,6 +1,6 @@
 # cmake -DFOLDER=... -DHEADER=... -DNAME=... -DOUT=... -P embed_numbers.cmake: each file of
 # the folder as a C array NAME_file, with its count. A file's ending is the type of its
-# numbers, little-endian: u8, u16, u32, u64, or struct_X of four u32.
+# numbers, little-endian: u8, u16, u32, u64, struct_X of four u32, or a text.
 set(text "/* Made by cmake/embed_numbers.cmake. */\n#include \"${HEADER}\"\n\n")
 set(b "([0-9a-f][0-9a-f])")
 set(pattern_u8 "${b}")
@@ -17,6 +17,7 @@ list(SORT files)
 foreach(path ${files})
     get_filename_component(name ${path} NAME_WE)
     string(REGEX MATCH "[^.]+$" kind ${path})
+    string(REGEX REPLACE "^(txt|json)$" "u8" kind ${kind})
     set(type "uint${kind}_t")
     string(REPLACE "intu" "int" type ${type})
     file(READ ${path} hex HEX)

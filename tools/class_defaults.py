@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make engine/publish/import/defaults.def: what a class takes for an absent setting.
+"""Make engine/publish/texts/classes.json: what a class takes for an absent setting.
 
 usage: VENV/bin/python tools/class_defaults.py
 
@@ -13,7 +13,6 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 import transformers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-HERE = os.path.join(ROOT, "engine", "publish", "import")
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import deftable  # noqa: E402
 
@@ -80,17 +79,13 @@ def defaults(kind, names):
 
 def main():
     names = applied()
-    with open(os.path.join(HERE, "defaults.def"), "w", encoding="utf-8") as out:
-        out.write("""/* Settings that a class takes where config.json lacks them, by model_type.
- *
- *   DEFAULTS(model_type, settings)
- *
- * Made by tools/class_defaults.py with transformers %s; change that, not this file. */
-""" % transformers.__version__)
-        for kind in TYPES:
-            text = json.dumps(defaults(kind, names), separators=(",", ":")).replace('"', '\\"')
-            lines = re.findall(r".{1,94}(?:,|$)", text)
-            out.write('DEFAULTS("%s",\n%s)\n' % (kind, "\n".join('"%s"' % line for line in lines)))
+    classes = dict({"": {"made by": "tools/class_defaults.py",
+                         "with": "transformers " + transformers.__version__}},
+                   **{kind: defaults(kind, names) for kind in TYPES})
+    with open(os.path.join(ROOT, "engine/publish/texts/classes.json"), "w",
+              encoding="utf-8") as out:
+        json.dump(classes, out, indent=0)
+        out.write("\n")
 
 
 if __name__ == "__main__":

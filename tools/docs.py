@@ -711,7 +711,7 @@ def import_keys():
             "value without a row is refused; `--accept-unknown KEY` passes it "
             "over, and the new file says so. `null` counts as absent. A key "
             "that `config.json` does not have at all is what its class takes "
-            "(`engine/publish/import/defaults.def`, by `model_type`), and is read by "
+            "(`engine/publish/texts/classes.json`, by `model_type`), and is read by "
             "the same rows, as of `config.json, by its class`. "
             "`flotilla-model import --explain DIR` prints what is done with a "
             "folder's keys.\n\n`*` is any item, `**` all that is below. A row of "

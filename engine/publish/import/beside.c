@@ -52,7 +52,7 @@ static int read_modules(struct flo_import *import, struct flo_err *err)
 /* Reads what the class takes for absent keys, as if the file had it. */
 static int read_defaults(struct flo_import *import, struct flo_err *err)
 {
-    const struct flo_tree_node *all = import->config.defaults.nodes;
+    const struct flo_tree_node *all = import->config.defaults;
     for (const struct flo_tree_node *node = flo_tree_first(all); node != NULL; node = node->next) {
         if (node->kind == FLO_TREE_NULL) {
             return flo_folder_fail(err,

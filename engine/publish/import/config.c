@@ -83,8 +83,8 @@ int flo_config_read(char *text, size_t bytes, struct flo_config *out, struct flo
 void flo_config_deinit(struct flo_config *config)
 {
     flo_tree_deinit(&config->tree);
-    flo_tree_deinit(&config->defaults);
-    free(config->defaults_text);
+    flo_tree_deinit(&config->classes);
+    free(config->classes_text);
     *config = (struct flo_config){0};
 }
 
@@ -108,7 +108,7 @@ const struct flo_tree_node *flo_config_find(const struct flo_config *config, con
             return node;
         }
         if (otherwise == NULL) {
-            otherwise = present(flo_tree_member(config->defaults.nodes, name));
+            otherwise = present(flo_tree_member(config->defaults, name));
         }
         names += length;
         names += strspn(names, " ");

@@ -4,7 +4,7 @@
  * A setting is searched in the settings of the text model first (text_config of
  * multimodal folders), then in the file itself.  A setting that is null counts
  * as absent; one that is not there at all has the value of the model's class
- * (defaults.def). */
+ * (defaults.c). */
 #ifndef FLOTILLA_ENGINE_IMPORT_CONFIG_H
 #define FLOTILLA_ENGINE_IMPORT_CONFIG_H
 
@@ -18,8 +18,9 @@ struct flo_config {
     struct flo_tree tree;
     const struct flo_tree_node *root;
     const struct flo_tree_node *inner; /* settings of the text model; NULL: `root` has them */
-    struct flo_tree defaults;          /* those of the class that the file lacks */
-    char *defaults_text;
+    struct flo_tree classes;           /* settings of all classes */
+    char *classes_text;
+    struct flo_tree_node *defaults; /* those of the file's class that the file lacks, or NULL */
 };
 
 /* Fails with FLO_E_MODEL_FOLDER. */
@@ -36,6 +37,9 @@ FLO_MUST_USE int flo_folder_tree(char *text, size_t bytes, uint32_t values_max,
 FLO_MUST_USE int flo_config_read(char *text, size_t bytes, struct flo_config *out,
                                  struct flo_err *err);
 void flo_config_deinit(struct flo_config *config);
+/* Settings of each class by model_type, texts/classes.json. */
+extern const uint8_t flo_text_classes[];
+extern const size_t flo_text_classes_count;
 /* Reads the defaults of the class, by the file's model_type (defaults.c).  A class without
  * a row has none.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_config_defaults(struct flo_config *config, struct flo_err *err);

@@ -25,29 +25,24 @@ static bool is_given(const struct flo_config *config, const char *name)
 
 int flo_config_defaults(struct flo_config *config, struct flo_err *err)
 {
-    static const struct {
-        const char *kind, *settings;
-    } classes[] = {
-#define DEFAULTS(kind, settings) {kind, settings},
-#include "engine/publish/import/defaults.def"
-#undef DEFAULTS
-    };
     const struct flo_tree_node *kind = flo_tree_member(config->inner, "model_type");
-    size_t i = 0, bad;
+    size_t bytes = flo_text_classes_count, bad;
     kind = kind != NULL ? kind : flo_tree_member(config->root, "model_type");
-    while (i < FLO_COUNT(classes) && !flo_tree_is(kind, classes[i].kind)) {
-        i++;
+    config->classes_text = malloc(bytes + 1);
+    if (config->classes_text == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "the settings of classes");
     }
-    if (i == FLO_COUNT(classes)) {
-        return 0;
+    memcpy(config->classes_text, flo_text_classes, bytes);
+    config->classes_text[bytes] = '\0';
+    FLO_TRY(flo_tree_read(&config->classes, config->classes_text, bytes, FLO_CONFIG_VALUES_MAX, 0,
+                          &bad, err));
+    struct flo_tree_node *class = config->classes.nodes->first;
+    while (class != NULL && !flo_tree_is(kind, class->key)) {
+        class = class->next;
     }
-    config->defaults_text = strdup(classes[i].settings);
-    if (config->defaults_text == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "the settings of a class");
-    }
-    FLO_TRY(flo_tree_read(&config->defaults, config->defaults_text, strlen(config->defaults_text),
-                          FLO_CONFIG_VALUES_MAX, 0, &bad, err));
-    for (struct flo_tree_node **at = &config->defaults.nodes->first; *at != NULL;) {
+    config->defaults = class;
+    for (struct flo_tree_node **at = class != NULL ? &class->first : NULL;
+         at != NULL && *at != NULL;) {
         if (is_given(config, (*at)->key)) {
             *at = (*at)->next;
         } else {

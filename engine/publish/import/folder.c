@@ -259,8 +259,10 @@ void flo_folder_left(const struct flo_folder *folder, struct flo_buf *report)
             fstatat(dirfd(dir), entry->d_name, &file, AT_SYMLINK_NOFOLLOW) == 0 &&
             !is_taken(folder, &file)) {
             flo_text_clean(entry->d_name, strlen(entry->d_name), name, sizeof(name));
-            flo_buf_printf(report, "passed\t.\t%s%s\t\tthe weights are those of %s\n", name,
-                           is_original ? "/" : "",
+            flo_buf_printf(report,
+                           "passed\t.\t%s%s\t\t"
+                           "the weights are those of %s\n",
+                           name, is_original ? "/" : "",
                            folder->shard_count == 1 ? "model.safetensors" : INDEX);
         }
     }

@@ -344,7 +344,9 @@ static void weights_that_are_not_taken_are_named(void **state)
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
         char line[128];
         snprintf(line, sizeof(line),
-                 "passed\t.\t%s\t\tthe weights are those of model.safetensors\n", names[i]);
+                 "passed\t.\t%s\t\t"
+                 "the weights are those of model.safetensors\n",
+                 names[i]);
         assert_non_null(strstr(import.reading.report.data, line));
     }
     flo_reading_deinit(&import.reading);
