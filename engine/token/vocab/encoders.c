@@ -54,11 +54,11 @@ int flo_vocab_load_encoder(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                                               : load_unigram(vocab, gguf, err);
 }
 
-/* Reads a form of `texts` texts, which has the first one. */
+/* Reads a form of `texts` texts, each of which it has once. */
 static int load_form(const struct flo_vocab *vocab, const struct flo_gguf_kv *items, int32_t texts,
                      struct flo_pair_form *out, struct flo_err *err)
 {
-    bool has_first = false;
+    int32_t found[3] = {0}; /* how often each text is there, by its item's number */
     if (items->count > FLO_PAIR_ITEMS_MAX) {
         return flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " items, at most %u are allowed",
                         items->count, FLO_PAIR_ITEMS_MAX);
@@ -68,13 +68,13 @@ static int load_form(const struct flo_vocab *vocab, const struct flo_gguf_kv *it
         if (item < -texts || item >= vocab->facts.count) {
             return flo_fail(err, FLO_E_GGUF_VOCAB, "item %" PRIu64 " is %" PRId32, i, item);
         }
-        has_first = has_first || item == FLO_PAIR_FIRST;
+        found[item < 0 ? -item : 0]++;
         out->items[i] = item;
     }
     out->count = (size_t)items->count;
-    return has_first || items->count == 0
+    return (found[1] == 1 && (texts == 1 || found[2] == 1)) || items->count == 0
                ? 0
-               : flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " items without the text",
+               : flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " items do not have each text once",
                           items->count);
 }
 

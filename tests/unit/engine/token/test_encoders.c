@@ -433,6 +433,7 @@ static void a_file_may_bring_the_form_of_pairs(void **state)
 static void a_file_may_bring_several_tokens_around_a_text(void **state)
 {
     static const uint32_t items[] = {2, 4, (uint32_t)-1, 3, 3, 4}, second[] = {(uint32_t)-2};
+    static const uint32_t twice[] = {(uint32_t)-1, 3, (uint32_t)-1};
     struct made m = {0};
     (void)state;
     add_bert(&m);
@@ -447,6 +448,12 @@ static void a_file_may_bring_several_tokens_around_a_text(void **state)
     drop(&m);
     add_bert(&m);
     add_list(&m, "flotilla.tokenizer.single", FLO_GGUF_I32, second, 1);
+    refuse(&m, FLO_E_GGUF_VOCAB);
+    add_bert(&m);
+    add_list(&m, "flotilla.tokenizer.single", FLO_GGUF_I32, twice, 3);
+    refuse(&m, FLO_E_GGUF_VOCAB);
+    add_bert(&m);
+    add_list(&m, "flotilla.tokenizer.pair", FLO_GGUF_I32, twice, 2);
     refuse(&m, FLO_E_GGUF_VOCAB);
 }
 
