@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "engine/model/file/hparams.h"
 
 /* Values that a key which is not read may have. */
@@ -44,8 +46,6 @@ struct reading {
     const struct flo_arch *arch;
     const struct flo_hparams *hparams;
 };
-
-/* ---- values ---- */
 
 static bool number_at(const struct flo_gguf *gguf, const char *key, double *out)
 {
@@ -120,8 +120,6 @@ static bool fits(const struct reading *r, const struct row *row, const char *key
     return false;
 }
 
-/* ---- keys ---- */
-
 static bool is_passed(const struct reading *r, const char *key, const char *name)
 {
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
@@ -181,7 +179,7 @@ int flo_unread_check(const struct flo_gguf *gguf, struct flo_err *err)
         bool is_family = is_model && strncmp(key, arch, bytes) == 0 && key[bytes] == '.';
         bool is_known = is_family ? seen[i] || is_passed(&r, key, key + bytes + 1) : is_other(key);
         if (!is_known && !is_accepted(gguf, key)) {
-            flo_fail(err, FLO_E_NOT_BUILT, "\"%.100s\" is not read, and may change answers", key);
+            flo_fail(err, FLO_E_GGUF_HPARAM, "\"%.100s\" is not read, and may change answers", key);
             return flo_err_fix(err,
                                "flotilla-model import FILE --to NEW --accept-unknown %.100s passes "
                                "it over, and the new file says so",

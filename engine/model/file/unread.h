@@ -14,7 +14,7 @@
  * and that no row of unread.def passes.  Keys that FLO_ACCEPTED_KEY names are
  * passed over.  The keys of a family that cannot be read are left to those who say why.
  *
- * FLO_E_NOT_BUILT: such a key. */
+ * FLO_E_GGUF_HPARAM: such a key. */
 FLO_MUST_USE int flo_unread_check(const struct flo_gguf *gguf, struct flo_err *err);
 
 #endif

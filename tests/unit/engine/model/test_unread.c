@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <flotilla/errors/gguf.h>
+
 #include "engine/model/file/hparams.h"
 #include "engine/model/file/unread.h"
 #include "tests/unit/engine/gguf_make.h"
@@ -75,7 +77,7 @@ static const char *check(const char *arch, const struct more *more, const char *
     if (rv == 0) {
         return "";
     }
-    assert_int_equal(rv, FLO_E_NOT_BUILT);
+    assert_int_equal(rv, FLO_E_GGUF_HPARAM);
     snprintf(refused, sizeof(refused), "%.*s", (int)strcspn(err.what + 1, "\""), err.what + 1);
     return refused;
 }
